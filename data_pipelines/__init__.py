@@ -1,0 +1,1 @@
+"""Public data to shards, offline: `python -m data_pipelines --help`."""

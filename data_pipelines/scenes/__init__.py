@@ -1,0 +1,1 @@
+"""Composed scenes: the embedded default data, with exact boxes, tags and relations."""

@@ -1,0 +1,1 @@
+"""One short module a public data set: records to Samples."""

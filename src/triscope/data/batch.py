@@ -1,0 +1,136 @@
+"""Batch: the only thing that crosses from data to model.
+
+Legend of the shape suffixes and shape comments of the whole project:
+
+    B rows (one conversation each)   T tokens of a row   I distinct images in the batch   N (row, image) pairs, in row order
+    G regions   P patches   Q queries   D width of the language model   V width of the vision encoder   L tapped layers
+    S tokens of a question (the text a Q-Former reads)   C channels   H height   W width   K candidates
+    lower case letters are local to a function and explained there
+
+A row is a sequence of token ids in which negative ids are placeholders, filled by the model with features. Supervised
+tokens are the answers. A causal language model reads the row as it stands; a seq2seq one reads everything before the
+answer with its encoder. Rows point at images and regions at rows and images, so a row without an image, with one, or with
+nine is the same code, and an image is decoded and encoded once however many rows ask about it.
+"""
+
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from triscope.data.boxes import Box
+from triscope.data.sample import Level
+
+LEVELS = (Level.REGION, Level.IMAGE)  # position in this tuple = number in `Batch.level_B`
+
+
+class Placeholder(IntEnum):
+    """Negative token ids that stand for features: all tokens of an image, of a region, or the soft prompt's vector."""
+
+    IMAGE = -1
+    REGION = -2
+    SOFT_PROMPT = -3
+
+
+@dataclass(frozen=True)
+class Row:
+    """What evaluation and error messages need to know of a row.
+
+    Args:
+        key: of the sample, with the conversation's number behind a colon.
+        task: name for losses and scores.
+        level: which visual knowledge the task needs.
+        prompt: the last question as text, markers in place.
+        answers: references of the last turn as the model should write them (boxes as text).
+        candidates: closed list of the last turn, if any.
+        box: the true box of the answer, in unit space, where the answer is a box.
+        image: index into the batch's images of the row's first image, or None.
+        regions: true boxes shown in the prompt, in unit space.
+    """
+
+    key: str
+    task: str
+    level: Level
+    prompt: str
+    answers: tuple[str, ...]
+    candidates: tuple[str, ...] = ()
+    box: Box | None = None
+    image: int | None = None
+    regions: tuple[Box, ...] = ()
+    extra: dict | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of token ids, the images they look at, and the regions they point at.
+
+    Args:
+        pixels_ICHW: uint8 pictures, 0 to 255; normalised on the device by the vision encoder.
+        ids_BT: token ids, right-padded; negative ids are `Placeholder`s.
+        valid_BT: True where there is a token.
+        supervised_BT: True where the token belongs to an answer (its end-of-text token included).
+        question_ids_BS: the row's question as a Q-Former reads it, without tags.
+        question_valid_BS: True where there is a token.
+        level_B: index into `LEVELS`: which adapter of the mixture a row is routed to.
+        pair_row_N, pair_image_N: which row shows which image, in row order and reading order.
+        region_row_G, region_image_G: to which row and image a region belongs.
+        boxes_G4: x1, y1, x2, y2 as shares of the image, float32.
+        rows: what evaluation and messages need, one a row.
+    """
+
+    pixels_ICHW: Tensor
+    ids_BT: Tensor
+    valid_BT: Tensor
+    supervised_BT: Tensor
+    question_ids_BS: Tensor
+    question_valid_BS: Tensor
+    level_B: Tensor
+    pair_row_N: Tensor
+    pair_image_N: Tensor
+    region_row_G: Tensor
+    region_image_G: Tensor
+    boxes_G4: Tensor
+    rows: tuple[Row, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
+        """The same batch with every tensor on `device`."""
+        moved = {
+            field.name: value.to(device, non_blocking=non_blocking)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory (called by the DataLoader)."""
+        pinned = {
+            field.name: value.pin_memory()
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **pinned)
+
+    def without_images(self) -> "Batch":
+        """The blind control: the same questions with the pictures left out."""
+        empty = self.pair_row_N.new_empty(0)
+        return replace(
+            self,
+            pixels_ICHW=self.pixels_ICHW[:0],
+            valid_BT=self.valid_BT & (self.ids_BT != Placeholder.IMAGE),
+            pair_row_N=empty,
+            pair_image_N=empty,
+        )
+
+    def with_shuffled_images(self) -> "Batch":
+        """The shuffled control: every row sees the pictures of the next sample of the batch.
+
+        Raises:
+            ValueError: the batch holds a single image, so that there is nothing to exchange.
+        """
+        if len(self.pixels_ICHW) < 2:
+            raise ValueError("shuffling pictures needs a batch of at least 2 images: raise the validation batch size")
+        return replace(self, pixels_ICHW=self.pixels_ICHW.roll(1, dims=0))
