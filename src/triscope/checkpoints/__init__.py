@@ -1,1 +1,1 @@
-
+"""Weights in and out: slices of trained parts, warm start, export."""

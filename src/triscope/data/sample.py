@@ -4,10 +4,10 @@
     Image    file . width . height . tags[] (name, score)
     Region   image . box                                   shown in a prompt at <region:1>, a picture at <image:1>
     Conversation   task . level . turns[]
-    Turn     prompt . answers[] (the first is the training target) . candidates[] . box
+    Turn     prompt . answers[] (the first is the training target) . candidates[]
 
-How a region reaches the model (as text coordinates, as a region token, or both) is the choice of the prompt style, not of
-the data: prompts and answers name `<region:k>` and hold no numbers.
+How a region reaches the model (as text coordinates, as a region token, or both) is the choice of the prompt style, not
+of the data: prompts and answers name `<region:k>` and hold no numbers.
 """
 
 import json
@@ -135,49 +135,65 @@ class Sample:
         Raises:
             BadSampleError: not JSON, another schema, a missing or unknown field, or anything `check` refuses.
         """
+        sample = cls.from_json_unchecked(text, where)
+        sample.check(where)
+        return sample
+
+    @classmethod
+    def from_json_unchecked(cls, text: str | bytes, where: str) -> "Sample":
+        """Like `from_json`, but leaves the sample's faults to `problems`."""
         try:
             record = json.loads(text)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise BadSampleError(where, f"text that is not JSON ({error})", "a sample", "write shards with ShardWriter") from None
+            found = f"text that is not JSON ({error})" if text else "no record (KEY.json is missing or empty)"
+            raise BadSampleError(where, found, "a sample", "write shards with ShardWriter") from None
         if not isinstance(record, dict) or record.pop("schema", None) != SCHEMA_VERSION:
-            raise BadSampleError(where, "no schema number, or another", f"schema {SCHEMA_VERSION}", "convert the data again")
+            raise BadSampleError(
+                where, "no schema number, or another", f"schema {SCHEMA_VERSION}", "convert the data again"
+            )
         try:
             sample = cls(
-                key=record.pop("key"),
+                key=str(record.pop("key")),
                 images=tuple(_image(entry) for entry in record.pop("images")),
                 conversations=tuple(_conversation(entry) for entry in record.pop("conversations")),
                 regions=tuple(_region(entry) for entry in record.pop("regions", ())),
-                source=record.pop("source", ""),
+                source=str(record.pop("source", "")),
                 extra=record.pop("extra", {}),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadSampleError(
                 where, f"{type(error).__name__} {error}", "the fields of a Sample", "see triscope/data/sample.py"
             ) from None
         if record:
             raise BadSampleError(where, f"unknown fields {sorted(record)}", "the fields of a Sample", "remove them")
-        sample.check(where)
         return sample
 
     def check(self, where: str = "") -> None:
         """Refuse what would train wrongly or not at all.
 
+        Args:
+            where: file and key, for messages.
+
         Raises:
             BadSampleError: naming file, key and field.
         """
-        problem = next(self.problems(where or self.source or "sample"), None)
+        problem = next(self.problems(where or f"{self.source or 'sample'}, key {self.key!r}"), None)
         if problem is not None:
             raise problem
 
     def problems(self, where: str) -> Iterator[BadSampleError]:
         """Every fault of the sample, in reading order (`lint` lists them all; `check` raises the first)."""
-        where = f"{where}, key {self.key!r}"
         if not _KEY.fullmatch(self.key):
-            yield BadSampleError(where, f"key {self.key!r}", "letters, digits, _ and - only", "replace dots and slashes")
+            yield BadSampleError(
+                where, f"key {self.key!r}", "letters, digits, _ and - only", "replace dots and slashes"
+            )
         for index, image in enumerate(self.images):
             if image.width < 1 or image.height < 1:
                 yield BadSampleError(
-                    f"{where}, images[{index}]", f"size {image.width}x{image.height}", "at least 1x1", "read it from the file"
+                    f"{where}, images[{index}]",
+                    f"size {image.width}x{image.height}",
+                    "at least 1x1",
+                    "read it from the file",
                 )
         for index, region in enumerate(self.regions):
             yield from self._region_problems(region, f"{where}, regions[{index}]")
@@ -201,7 +217,9 @@ class Sample:
 
     def _conversation_problems(self, conversation: Conversation, where: str) -> Iterator[BadSampleError]:
         if not _TASK.fullmatch(conversation.task):
-            yield BadSampleError(f"{where}.task", repr(conversation.task), "lower case, digits and _", "rename the task")
+            yield BadSampleError(
+                f"{where}.task", repr(conversation.task), "lower case, digits and _", "rename the task"
+            )
         if not conversation.turns:
             yield BadSampleError(where, "no turn", "at least one", "leave the conversation out")
         available = {"image": len(self.images), "region": len(self.regions)}
@@ -210,7 +228,9 @@ class Sample:
             if not turn.prompt.strip():
                 yield BadSampleError(f"{place}.prompt", "no text", "a question", "leave the turn out")
             if not turn.answers or not all(answer.strip() for answer in turn.answers):
-                yield BadSampleError(f"{place}.answers", f"{list(turn.answers)}", "answers with text", "leave the turn out")
+                yield BadSampleError(
+                    f"{place}.answers", f"{list(turn.answers)}", "answers with text", "leave the turn out"
+                )
             for name, text in (("prompt", turn.prompt), *(("answers", answer) for answer in turn.answers)):
                 for kind, number in MARKER.findall(text):
                     if not 1 <= int(number) <= available[kind]:
@@ -223,18 +243,26 @@ class Sample:
 
 
 def _image(record: dict) -> Image:
-    tags = tuple(Tag(**tag) for tag in record.pop("tags", ()))
-    return Image(tags=tags, **record)
+    tags = tuple(Tag(str(tag["name"]), float(tag["score"])) for tag in record.get("tags", ()))
+    return Image(str(record["file"]), int(record["width"]), int(record["height"]), tags)
 
 
 def _region(record: dict) -> Region:
     box = record["box"]
-    corners = (float(box[name]) for name in ("x1", "y1", "x2", "y2"))
-    return Region(image=record["image"], box=Box(*corners, BoxSpace(box["space"])))
+    x1, y1, x2, y2 = (float(box[name]) for name in ("x1", "y1", "x2", "y2"))
+    return Region(int(record["image"]), Box(x1, y1, x2, y2, BoxSpace(box["space"])))
 
 
 def _conversation(record: dict) -> Conversation:
     turns = tuple(
-        Turn(turn["prompt"], tuple(turn["answers"]), tuple(turn.get("candidates", ()))) for turn in record["turns"]
+        Turn(str(turn["prompt"]), _texts(turn, "answers"), _texts(turn, "candidates")) for turn in record["turns"]
     )
-    return Conversation(task=record["task"], level=Level(record["level"]), turns=turns)
+    return Conversation(str(record["task"]), Level(record["level"]), turns)
+
+
+def _texts(turn: dict, name: str) -> tuple[str, ...]:
+    """A list of texts; a bare text would silently become a list of its letters."""
+    texts = turn.get(name, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{name} {texts!r} is not a list of texts")
+    return tuple(texts)

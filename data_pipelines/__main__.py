@@ -1,0 +1,195 @@
+"""Public data to shards, offline.
+
+examples:
+  python -m data_pipelines scenes --out data/scenes/train --split train --count 10000
+  python -m data_pipelines convert vsr --annotations vsr.jsonl --images train2017 --out data/vsr
+  python -m data_pipelines lint data/vsr
+  python -m data_pipelines info data/vsr
+  python -m data_pipelines preview data/vsr --out page.html
+  python -m data_pipelines index copied/shards
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from data_pipelines.convert import convert
+from data_pipelines.info import info
+from data_pipelines.lint import lint
+from data_pipelines.preview import preview
+from data_pipelines.sources.coco import CocoCaptions, CocoInstances
+from data_pipelines.sources.source import Source
+from data_pipelines.sources.visual_genome import VisualGenomeRegions
+from data_pipelines.sources.vqa_v2 import VqaV2
+from data_pipelines.sources.vsr import Vsr
+from triscope.data.errors import TriscopeError
+from triscope.data.shards import index_folder, write_whole
+
+SOURCES: tuple[type[Source], ...] = (CocoCaptions, CocoInstances, VqaV2, Vsr, VisualGenomeRegions)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; 0 if all is well, 1 if `lint` found faults or the input is unusable."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except TriscopeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def run_convert(parsed: argparse.Namespace) -> int:
+    """`convert`: public data to shards."""
+    files = {"annotations": parsed.annotations, "images": tuple(parsed.images)}
+    if parsed.source is VqaV2:
+        files["questions"] = parsed.questions
+    report = convert(
+        parsed.source(**files), parsed.out, parsed.workers, parsed.bad_samples, parsed.samples_per_shard, parsed.seed
+    )
+    print(report.text())
+    return 0
+
+
+def run_scenes(parsed: argparse.Namespace) -> int:
+    """`scenes`: composed pictures, or their text."""
+    try:
+        from data_pipelines.write_scenes import write_scenes  # needs the packages of the `scenes` extra
+    except ModuleNotFoundError as error:
+        remedy = "install them with `pip install triscope[scenes]`"
+        raise TriscopeError("scenes", f"no package {error.name}", "the packages of the scenes extra", remedy) from None
+    counts = write_scenes(
+        parsed.out, parsed.split, parsed.count, parsed.seed, parsed.text, parsed.workers, parsed.samples_per_shard
+    )
+    print(f"{counts.samples} samples, {sum(counts.tasks.values())} questions in {parsed.out}")
+    return 0
+
+
+def run_lint(parsed: argparse.Namespace) -> int:
+    """`lint`: every fault of a shard set."""
+    report = lint(parsed.folder, parsed.workers)
+    if parsed.out:
+        write_whole(parsed.out, report.text())
+    print(f"{len(report.faults)} fault(s), see {parsed.out}" if parsed.out else report.text())
+    return 1 if report.faults else 0
+
+
+def run_info(parsed: argparse.Namespace) -> int:
+    """`info`: what a shard set holds."""
+    print(info(parsed.folder))
+    return 0
+
+
+def run_preview(parsed: argparse.Namespace) -> int:
+    """`preview`: a page to look at."""
+    print(f"{preview(parsed.folder, parsed.out, parsed.count)} samples on {parsed.out}")
+    return 0
+
+
+def run_index(parsed: argparse.Namespace) -> int:
+    """`index`: write the index of shards that have none."""
+    shards = index_folder(parsed.folder)
+    print(f"{len(shards.shards)} shards, {len(shards)} samples indexed")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_pipelines",
+        description="Public data to shards, offline.",
+        epilog=(__doc__ or "").partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_convert(commands)
+
+    example = "--out data/scenes/train --split train --count 10000"
+    command = _command(commands, "scenes", run_scenes, "compose scenes with exact boxes, tags and answers", example)
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the shards; must be empty")
+    command.add_argument("--split", default="train", help="train, val, test or test_objects (default: %(default)s)")
+    command.add_argument("--count", type=_positive, default=10000, help="scenes (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="another seed, other scenes (default: %(default)s)")
+    command.add_argument("--text", action="store_true", help="the scenes as text, to pretrain a small language model")
+    _add_samples_per_shard(command)
+    _add_workers(command)
+
+    command = _command(commands, "lint", run_lint, "find every fault of a shard set", "data/coco --out faults.md")
+    command.add_argument("folder", type=Path, help="of the shards")
+    command.add_argument("--out", type=Path, help="write the report (Markdown) here instead of printing it")
+    _add_workers(command)
+
+    command = _command(commands, "info", run_info, "say what a shard set holds", "data/coco")
+    command.add_argument("folder", type=Path, help="of the shards")
+
+    command = _command(commands, "preview", run_preview, "make a page to look at", "data/coco --out page.html")
+    command.add_argument("folder", type=Path, help="of the shards")
+    command.add_argument("--out", type=Path, required=True, help="the page")
+    command.add_argument(
+        "--count", type=_positive, default=24, help="samples, spread over the set (default: %(default)s)"
+    )
+
+    command = _command(commands, "index", run_index, "index shards that came without an index", "copied/shards")
+    command.add_argument("folder", type=Path, help="of the shards")
+    return parser
+
+
+def _add_convert(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "convert", run_convert, "convert a public data set", "vsr --help")
+    sources = command.add_subparsers(required=True, metavar="SOURCE")
+    for source in SOURCES:
+        questions = "--questions questions.json " if source is VqaV2 else ""
+        example = f"{questions}--annotations annotations.json --images photos --out data/{source.name} --workers 8"
+        files = _command(
+            sources, source.name, run_convert, (source.__doc__ or "").partition("\n")[0], example, "convert "
+        )
+        files.set_defaults(source=source)
+        if source is VqaV2:
+            files.add_argument("--questions", type=Path, required=True, metavar="FILE", help="questions as published")
+        files.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="annotations as published")
+        files.add_argument("--images", type=Path, required=True, nargs="+", metavar="FOLDER", help="with the pictures")
+        files.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the shards; must be empty")
+        files.add_argument("--seed", type=int, default=0, help="of the wordings (default: %(default)s)")
+        files.add_argument(
+            "--bad_samples",
+            type=int,
+            default=100,
+            metavar="N",
+            help="stop when more pictures are missing, unreadable or unusable (default: %(default)s)",
+        )
+        _add_samples_per_shard(files)
+        _add_workers(files)
+
+
+def _command(
+    commands: argparse._SubParsersAction, name: str, run, summary: str, example: str, before: str = ""
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"example:\n  python -m data_pipelines {before}{name} {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_workers(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--workers", type=_positive, default=os.cpu_count() or 1, help="processes (default: all cores, %(default)s)"
+    )
+
+
+def _add_samples_per_shard(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--samples_per_shard", type=_positive, default=1000, help="(default: %(default)s)")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""VQA v2 (https://visualqa.org/download.html): questions about COCO pictures, ten answers each. CC BY 4.0."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_pipelines.sources.source import Draft, Picture, PictureFolders, Source, group_by, read_json, records_of
+from triscope.data.sample import Level
+
+
+@dataclass(frozen=True)
+class VqaV2(Source):
+    """Answer questions about COCO pictures.
+
+    The picture's file follows from its COCO number. The ten answers are the references, as the VQA accuracy needs them; the one given most often stands first.
+
+    Args:
+        questions: `v2_OpenEnded_*_questions.json`.
+        annotations: `v2_mscoco_*_annotations.json`.
+        images: folders with the COCO pictures, named as in 2014 or in 2017.
+    """
+
+    name = "vqa_v2"
+    questions: Path
+    annotations: Path
+    images: tuple[Path, ...]
+
+    def pictures(self) -> Iterator[Picture]:
+        questions = records_of(read_json(self.questions), self.questions, "questions")
+        annotations = records_of(read_json(self.annotations), self.annotations, "annotations")
+        answered = group_by(annotations, "question_id", self.annotations)
+        files = PictureFolders(self.images)
+        for image_id, asked in sorted(group_by(questions, "image_id", self.questions).items()):
+            records = [question | {"annotations": answered.get(question.get("question_id"), [])} for question in asked]
+            number = f"{image_id:012d}.jpg"
+            path = files.find(number, f"COCO_train2014_{number}", f"COCO_val2014_{number}")
+            yield Picture(f"{self.name}-{image_id}", path, tuple(records))
+
+    def ask(self, picture: Picture, draft: Draft) -> None:
+        for record in picture.records:
+            question = f"question {record['question_id']}"
+            if not record["annotations"]:
+                draft.drop("question_without_answer", question)
+                continue
+            answers = [entry["answer"] for entry in record["annotations"][0]["answers"] if entry["answer"].strip()]
+            if not answers or not record["question"].strip():
+                draft.drop("empty_answer" if not answers else "empty_question", question)
+                continue
+            first = record["annotations"][0]["multiple_choice_answer"]
+            if first not in answers:  # it is normalised, the ten are as typed
+                first = Counter(answers).most_common(1)[0][0]
+            answers.remove(first)
+            draft.ask("question", Level.IMAGE, [first, *answers], question=record["question"].strip())

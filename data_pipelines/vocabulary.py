@@ -1,0 +1,71 @@
+"""A small tokenizer and an untrained Llama-layout language model for it, learned from the text of shards.
+
+Byte-level BPE: every text survives a round trip, and what the shards say often (nouns, numbers to 100) is one token.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, PreTrainedTokenizerFast
+
+END_OF_TEXT = "<end>"
+PADDING = "<pad>"
+
+
+def write_untrained_language(
+    texts: Iterable[str],
+    folder: str | Path,
+    vocabulary_size: int = 1024,
+    width: int = 256,
+    layers: int = 6,
+    heads: int = 8,
+    feed_forward_width: int = 704,
+) -> Path:
+    """Write a Hugging Face folder with a tokenizer and a configuration, ready for `LanguageStage`.
+
+    Args:
+        texts: what the tokenizer is learned from.
+        folder: written to; must not hold a model yet.
+        vocabulary_size: tokens, the two special ones included.
+        width, layers, heads, feed_forward_width: size of the language model.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = learn_tokenizer(texts, vocabulary_size)
+    tokenizer.save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=vocabulary_size,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        intermediate_size=feed_forward_width,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        architectures=["LlamaForCausalLM"],
+    )
+    (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=2, default=str) + "\n")
+    return folder
+
+
+def learn_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer over these texts."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=[PADDING, END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT, pad_token=PADDING)

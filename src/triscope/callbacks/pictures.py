@@ -1,0 +1,22 @@
+"""Pictures that belong to a run: written into its folder, and shown in W&B where it is on."""
+
+from pathlib import Path
+
+import lightning.pytorch as lightning
+from lightning.pytorch.loggers import WandbLogger
+from PIL import Image
+
+
+def log_picture(trainer: lightning.Trainer, name: str, picture: Image.Image, caption: str = "") -> Path:
+    """Write `pictures/NAME/step_000100.png` into the run's folder, and log it to W&B.
+
+    Returns:
+        The file.
+    """
+    file = Path(trainer.default_root_dir) / "pictures" / name / f"step_{trainer.global_step:06d}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(file)
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [picture], caption=[caption])
+    return file

@@ -1,0 +1,118 @@
+"""Slices: the trained parts of a model, apart from the frozen base they were trained on.
+
+A run's checkpoints hold trained parts, the optimizer and the position in the data. A slice is what is handed on: the parts
+as safetensors, and beside them a manifest that says what they are and where they came from.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from triscope.data.errors import ConfigurationError
+from triscope.model import VisualLanguageModel
+from triscope.version import __version__
+
+SLICE_FILE = "parts.safetensors"
+MANIFEST_FILE = "manifest.json"
+_PREFIX = "model."
+
+
+def trained_state(model: VisualLanguageModel) -> dict[str, Tensor]:
+    """Name and tensor of every parameter that trains, in the model's own state."""
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {name: tensor for name, tensor in model.state_dict().items() if name in trained}
+
+
+def read_slice(path: str | Path) -> dict[str, Tensor]:
+    """Tensors of a slice folder, a run folder, a checkpoint or a safetensors file, by their names in the model.
+
+    Nothing is unpickled beyond plain tensors.
+
+    Raises:
+        ConfigurationError: there is nothing to read at `path`.
+    """
+    file = _slice_file(Path(path))
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    return {name.removeprefix(_PREFIX): tensor for name, tensor in state.items()}
+
+
+def write_slice(state: dict[str, Tensor], folder: str | Path, manifest: dict, dtype: torch.dtype | None = None) -> Path:
+    """Write trained parts and their manifest; an existing slice is replaced only when the new one is whole.
+
+    Args:
+        state: names in the model and tensors.
+        folder: created if missing.
+        manifest: what to say about the parts; parts, version and checksum are added.
+        dtype: store in this type; None keeps the tensors' own.
+
+    Returns:
+        The slice's folder.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
+    unfinished = folder / f"{SLICE_FILE}.unfinished"
+    save_file(tensors, unfinished)
+    digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
+    os.replace(unfinished, folder / SLICE_FILE)
+    parts = sorted({VisualLanguageModel.part_of(name) for name in tensors})
+    record = {"triscope": __version__, "parts": parts, "sha256": digest, **manifest}
+    (folder / MANIFEST_FILE).write_text(json.dumps(record, indent=2) + "\n")
+    return folder
+
+
+def warm_start(model: VisualLanguageModel, path: str | Path, parts: Iterable[str]) -> None:
+    """Take whole parts from a checkpoint into a model, by name.
+
+    LION's stage 3 takes the Q-Former and the image-level adapter from stage 1, the aggregator and the region-level adapter
+    from stage 2 (spec 3.1): adapters carry their level in their name, so merging needs no renumbering.
+
+    Args:
+        model: filled in place.
+        path: anything `read_slice` reads.
+        parts: names as in `VisualLanguageModel.part_of`.
+
+    Raises:
+        ConfigurationError: a part that the model or the checkpoint lacks, in whole or in pieces, or of another shape.
+    """
+    given = read_slice(path)
+    wanted = {name: tensor for name, tensor in model.state_dict().items() if model.part_of(name) in set(parts)}
+    for part in parts:
+        names = [name for name in wanted if model.part_of(name) == part]
+        if not names:
+            raise _misfit(path, part, "a stage whose model has no such part", "leave the part out of warm_start")
+        missing = [name for name in names if name not in given]
+        if missing:
+            found = sorted({model.part_of(name) for name in given})
+            problem = f"parts {found}, without {len(missing)} of the {len(names)} tensors of {part!r} (first: {missing[0]})"
+            raise _misfit(path, part, problem, "name a checkpoint of the stage that trains this part")
+        for name in names:
+            if given[name].shape != wanted[name].shape:
+                problem = f"{name} of shape {tuple(given[name].shape)}"
+                raise _misfit(path, part, problem, f"use the model size it was trained with ({tuple(wanted[name].shape)} here)")
+    model.load_state_dict({name: given[name].to(tensor.dtype) for name, tensor in wanted.items()}, strict=False, assign=False)
+
+
+def _misfit(path: str | Path, part: str, found: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError(f"warm_start, checkpoint {path}, part {part!r}", found, f"all of part {part!r}", remedy)
+
+
+def _slice_file(path: Path) -> Path:
+    candidates = [path, path / SLICE_FILE, path / "checkpoints" / "last.ckpt"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise ConfigurationError(
+        f"checkpoint {path}",
+        "no such file, slice or run",
+        "one of " + ", ".join(str(candidate) for candidate in candidates),
+        "train the stage first, or correct the path",
+    )

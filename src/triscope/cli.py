@@ -1,0 +1,134 @@
+"""The command line: LightningCLI for what trains and evaluates, and a few commands around it."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning.pytorch as lightning
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+
+from triscope.callbacks import DataHealth, PartsTable, PictureBoard, RoutingPicture, Throughput
+from triscope.data.datamodule import DataModule
+from triscope.data.errors import ConfigurationError, TriscopeError
+from triscope.stages import Stage
+
+HELP = """\
+triscope: language models that see the whole image, its regions, and several images at once
+
+  triscope fit      -c conf/recipe/lion_2_region.yaml
+  triscope fit      -c conf/recipe/lion_2_region.yaml --model.init_args.model conf/model/lion_4b.yaml --run.folder runs/4b
+  triscope fit      -c conf/recipe/lion_2_region.yaml --ckpt_path runs/lion_2_region/checkpoints/last.ckpt    (resume)
+  triscope validate -c runs/lion_2_region/config.yaml --ckpt_path runs/lion_2_region/checkpoints/last.ckpt
+  triscope test     -c runs/lion_2_region/config.yaml --ckpt_path runs/lion_2_region/checkpoints/last.ckpt
+  triscope predict  --picture photo.jpg --question "Where is the dog?"      (the released parts, or: predict -c RECIPE)
+  triscope demo     --run_folder runs/demo                                    three stages of a small LION, and a report
+  triscope report   runs/demo --out report.html                               curves, tables and pictures of any run
+  triscope export   runs/lion_3_mixture --out slices/mine                     trained parts as safetensors
+
+Each command has --help. Recipes are in conf/recipe, model sizes in conf/model, hardware in conf/trainer, data in conf/data.
+"""
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Keeps the resolved configuration in the run's folder; only a fit makes a run."""
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Save before a fit."""
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
+
+
+class TriscopeCLI(LightningCLI):
+    """LightningCLI with a folder for every run, our loggers, and our callbacks."""
+
+    def __init__(self, args: list[str] | None = None) -> None:
+        super().__init__(
+            Stage,
+            DataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=False,
+            args=args,
+            save_config_callback=SaveRunConfig,
+            save_config_kwargs={"overwrite": True},
+            seed_everything_default=0,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """A run's folder and loggers, and when it is saved."""
+        parser.add_argument("--run.folder", type=str, default="runs/untitled", help="where configuration, logs, pictures and checkpoints go")
+        parser.add_argument("--run.wandb", type=str, default="offline", help="offline, online or disabled")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults({"checkpoint.save_last": True, "checkpoint.save_top_k": 0, "checkpoint.every_n_train_steps": 500})
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse to write a new run over an old one, and put checkpoints into the run's folder."""
+        config = self.config[self.subcommand]
+        folder = Path(config.run.folder)
+        config.checkpoint.dirpath = str(folder / "checkpoints")
+        if self.subcommand == "fit" and not config.get("ckpt_path") and (folder / "config.yaml").exists():
+            raise ConfigurationError(
+                f"run.folder {folder}",
+                "a run (config.yaml)",
+                "an empty or new folder",
+                f"choose another --run.folder, or resume with --ckpt_path {folder}/checkpoints/last.ckpt",
+            )
+
+    def instantiate_trainer(self, **kwargs: object) -> lightning.Trainer:
+        """The trainer with the run's folder, loggers and callbacks."""
+        folder, wandb = self._get(self.config_init, "run.folder"), self._get(self.config_init, "run.wandb")
+        trainer = super().instantiate_trainer(default_root_dir=folder, logger=run_loggers(folder, wandb), **kwargs)
+        trainer.callbacks[-1:-1] = run_callbacks()  # before ModelCheckpoint, which Lightning keeps last
+        return trainer
+
+
+def run_loggers(folder: str | Path, wandb: str = "offline") -> list[Logger]:
+    """CSV, and W&B unless it is disabled, in the run's folder."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    loggers: list[Logger] = [CSVLogger(folder, name="", version="")]
+    if wandb != "disabled":
+        os.environ.setdefault("WANDB_SILENT", "true")
+        loggers.append(WandbLogger(name=Path(folder).name, project="triscope", save_dir=folder, offline=wandb == "offline"))
+    return loggers
+
+
+def run_callbacks() -> list[lightning.Callback]:
+    """What is watched in every run."""
+    return [PartsTable(), Throughput(), DataHealth(), PictureBoard(), RoutingPicture(), TQDMProgressBar(refresh_rate=10)]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `triscope`: a mistake in the input ends with its message, not with a stack trace."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command = arguments[0] if arguments else ""
+    try:
+        if command in ("fit", "validate", "test", "predict"):
+            TriscopeCLI(arguments)
+        elif command in _COMMANDS:
+            _COMMANDS[command](arguments[1:])
+        else:
+            print(HELP)
+            if command not in ("", "-h", "--help"):
+                raise SystemExit(f"triscope: unknown command {command!r}; the commands are listed above")
+    except TriscopeError as error:
+        raise SystemExit(f"triscope {command}: {error}") from error
+
+
+def _demo(arguments: list[str]) -> None:
+    from triscope.app.demo import main as run
+
+    run(arguments)
+
+
+def _report(arguments: list[str]) -> None:
+    from triscope.app.report import main as run
+
+    run(arguments)
+
+
+_COMMANDS: dict[str, Callable[[list[str]], None]] = {"demo": _demo, "report": _report}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Adapters in a language model's feed-forward layers: one a level of visual knowledge, mixed by a router (LION).
+
+    feed-forward(x) + sum over k of  G_k[level of the row] * H_k(x)      H_k(x) = s_k (Up_k relu(Down_k x))
+
+The router G is no network: a learned vector of width D for each (adapter k, level of the task), picked per row by the
+level that the data states. Parameters stay in float32 beside a bfloat16 language model; matrix products are taken in the
+precision of x, and what is added to the feed-forward's output has it too.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Adapter(nn.Module):
+    """A bottleneck beside a feed-forward layer, zero at the start: scale * (Up relu(Down x)).
+
+    Source: LION section 3.2 and its public code. The scale holds one number in one dimension, as FSDP2 shards no scalars.
+
+    Args:
+        width: D, of the language model.
+        bottleneck: inner width.
+    """
+
+    def __init__(self, width: int, bottleneck: int = 64) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, bottleneck)
+        self.up = nn.Linear(bottleneck, width)
+        self.scale = nn.Parameter(torch.ones(1))
+        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
+        for zero in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(zero)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """What is to be added to the feed-forward's output: (B, T, D) in the precision of x."""
+        dtype = x_BTD.dtype
+        hidden = F.linear(x_BTD, self.down.weight.to(dtype), self.down.bias.to(dtype)).relu()
+        up, bias = self.scale * self.up.weight, self.scale * self.up.bias
+        return F.linear(hidden, up.to(dtype), bias.to(dtype)).to(dtype)
+
+
+class AdapterMixture(nn.Module):
+    """One adapter a level, weighted per row by routing vectors of the row's level.
+
+    At the start level t has weight 1 on its own adapter and 0 on the others, so that adapters trained apart can be put
+    together without a change. With one level only there is no router and its adapter serves every row.
+    Source: LION section 3.2; the public code routes whole batches, here each row has its own level.
+
+    Args:
+        width: D, of the language model.
+        levels: names of the adapters; the position of a name is its number in `level_B`.
+        bottleneck: inner width of each adapter.
+    """
+
+    def __init__(self, width: int, levels: Sequence[str] = ("region", "image"), bottleneck: int = 64) -> None:
+        super().__init__()
+        self.adapters = nn.ModuleDict({level: Adapter(width, bottleneck) for level in levels})
+        self.router = None
+        if len(levels) > 1:  # (levels, D) each; row = level of the task
+            one_hot = torch.eye(len(levels))
+            rows = {level: one_hot[:, [k]].repeat(1, width) for k, level in enumerate(levels)}
+            self.router = nn.ParameterDict({level: nn.Parameter(row) for level, row in rows.items()})
+
+    def forward(self, x_BTD: Tensor, level_B: Tensor) -> Tensor:
+        """Mix the adapters for each row.
+
+        Args:
+            x_BTD: input of the adapters. May hold several rows a level, one after the other (beams of a row).
+            level_B: level of each row.
+
+        Returns:
+            What is to be added to the feed-forward's output: (B, T, D) in the precision of x.
+
+        Raises:
+            ValueError: the rows are no multiple of the levels.
+        """
+        adapters = list(self.adapters.values())
+        if self.router is None:
+            return adapters[0](x_BTD)
+        if x_BTD.shape[0] % level_B.shape[0]:
+            raise ValueError(
+                f"adapters: found {x_BTD.shape[0]} rows and {level_B.shape[0]} levels; expected one level a row, or the same "
+                "number of beams for every row. Give level_B one entry for each row of the batch."
+            )
+        # One wide bottleneck for all adapters. Scale, routing and Up are linear, so they fold into one (R, D) matrix a
+        # level: routing then costs nothing per token and stores no adapter's output for the backward pass.
+        dtype = x_BTD.dtype
+        down_RD = torch.cat([adapter.down.weight for adapter in adapters])
+        down_R = torch.cat([adapter.down.bias for adapter in adapters])
+        gains_LD = [self.router[level] * adapter.scale for level, adapter in self.adapters.items()]
+        up_LRD = torch.cat([gain[:, None] * a.up.weight.T for gain, a in zip(gains_LD, adapters, strict=True)], dim=1)
+        up_LD = torch.stack([gain * a.up.bias for gain, a in zip(gains_LD, adapters, strict=True)]).sum(0)
+
+        hidden_BTR = F.linear(x_BTD, down_RD.to(dtype), down_R.to(dtype)).relu()
+        hidden_BTR = hidden_BTR.reshape(level_B.shape[0], -1, down_R.shape[0])  # beams of a row share its matrix
+        routed = torch.baddbmm(up_LD.to(dtype)[level_B, None], hidden_BTR, up_LRD.to(dtype)[level_B])
+        return routed.view_as(x_BTD).to(dtype)
+
+    def keep_levels(self, levels: Sequence[str]) -> None:
+        """Remove the adapters of all other levels, and the router where one adapter remains.
+
+        Args:
+            levels: names to keep; numbers in `level_B` keep their meaning.
+
+        Raises:
+            ValueError: a level without an adapter, or no level.
+        """
+        if not levels or not set(levels) <= set(self.adapters):
+            raise ValueError(
+                f"levels to keep: found {list(levels)}; expected some of {list(self.adapters)}. Give the language model "
+                "an adapter for each level that the stage trains, or change the stage's levels."
+            )
+        for level in [level for level in self.adapters if level not in levels]:
+            del self.adapters[level]
+            del self.router[level]
+        if len(self.adapters) == 1:
+            self.router = None
+
+
+class Route:
+    """Levels of the rows that are in the model now, shared by all its mixtures.
+
+    Set by each forward pass and kept until the next, so that activation checkpointing recomputes with the same levels.
+    """
+
+    level_B: Tensor | None = None
+
+
+class AdaptedFeedForward(nn.Module):
+    """A feed-forward layer and the adapters beside it, both fed the same input.
+
+    Args:
+        original: the layer. T5's holds its own norm and residual sum, so that the adapters read the residual stream as it
+            is, without norm (as LION does); Llama's is fed the normalised stream, and so are the adapters.
+        mixture: the adapters.
+        route: where the levels of the rows stand.
+    """
+
+    def __init__(self, original: nn.Module, mixture: AdapterMixture, route: Route) -> None:
+        super().__init__()
+        self.original = original
+        self.mixture = mixture
+        self.route = route
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.original(x_BTD) + self.mixture(x_BTD, self.route.level_B)

@@ -1,0 +1,39 @@
+"""What every bridge between the vision encoder and the language model is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class Bridge(nn.Module, ABC):
+    """Turns vision features into tokens of LLM width, one set a (row, image) pair.
+
+    The first three arguments of every bridge are `vision_width` (V), `language_width` (D) and `patches` (P, class token
+    included), which the model passes when it builds its parts. A recipe gives the others by name.
+
+    Attributes:
+        tokens: tokens of one image, as many as the prompt has placeholders for it.
+    """
+
+    tokens: int
+
+    @abstractmethod
+    def forward(
+        self,
+        features_LIPV: Sequence[Tensor],
+        pair_image_N: Tensor,
+        question_ids_NS: Tensor,
+        question_valid_NS: Tensor,
+    ) -> Tensor:
+        """The tokens of every pair.
+
+        Args:
+            features_LIPV: a tensor (I, P, V) a tapped layer, the deepest first, class token first in each.
+            pair_image_N: the image of each pair.
+            question_ids_NS: the question of each pair's row, in the Q-Former's vocabulary.
+            question_valid_NS: True where the question has a token.
+
+        Returns:
+            (N, tokens, D). What belongs to a pair does not depend on the other pairs; no pairs give (0, tokens, D).
+        """

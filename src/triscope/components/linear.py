@@ -1,0 +1,38 @@
+"""Patch tokens through one Linear: the bridge of PVIT and of the first LLaVA."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from triscope.components.bridge import Bridge
+
+
+class LinearBridge(Bridge):
+    """Maps each patch of the deepest tapped layer to one token.
+
+    Source: Chen et al., "Position-Enhanced Visual Instruction Tuning" (PVIT), after Liu et al., "Visual Instruction
+    Tuning" (LLaVA, arXiv 2304.08485).
+
+    Args:
+        vision_width: V.
+        language_width: D.
+        patches: P, class token included.
+        keep_class_token: whether the first vector becomes a token too; LLaVA drops it. Say True for a vision encoder
+            without a class token.
+    """
+
+    def __init__(self, vision_width: int, language_width: int, patches: int, keep_class_token: bool = False):
+        super().__init__()
+        self.first = 0 if keep_class_token else 1
+        self.tokens = patches - self.first
+        self.projection = nn.Linear(vision_width, language_width)
+
+    def forward(
+        self,
+        features_LIPV: Sequence[Tensor],
+        pair_image_N: Tensor,
+        question_ids_NS: Tensor,
+        question_valid_NS: Tensor,
+    ) -> Tensor:
+        tokens_IPD = self.projection(features_LIPV[0][:, self.first :])
+        return tokens_IPD[pair_image_N]

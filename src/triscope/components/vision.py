@@ -1,0 +1,180 @@
+"""The frozen vision tower, tapped at several depths (LION: EVA ViT-g after blocks 38, 28 and 18)."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import timm
+import torch
+from open_clip.model import _build_vision_tower
+from open_clip.transformer import VisionTransformer as OpenClipVisionTransformer
+from safetensors.torch import load_file
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor, nn
+
+from triscope.packaged import resolve
+
+
+class VisionEncoder(nn.Module):
+    """A vision transformer that returns the raw outputs of some of its blocks.
+
+    The tower is frozen for good: no gradients, always in evaluation mode, whatever `train()` is told. Blocks above the
+    deepest tap, the final norm and the head are dropped when it is built. Cast it to another precision with `.to(dtype)`.
+    Built under `torch.device("meta")` it has the real shapes and reads no weights.
+
+    Args:
+        tower: name of a vision transformer of open_clip (`EVA01-g-14`, `ViT-L-14-quickgelu`) or of timm
+            (`vit_small_patch14_dinov2`). It must have exactly one class token.
+        weights: safetensors or `torch.save` file with the tower's state dict, alone or inside a whole CLIP;
+            `packaged:NAME` for weights that `triscope.packaged` prepares; None for random ones.
+        taps: blocks to return, counted from 0, deepest first.
+        image_size: side of the square input in pixels. Learned positions are resampled to it.
+        tower_options: sizes that differ from the named tower's (timm arguments, or fields of open_clip's `vision_cfg`).
+
+    Attributes:
+        width: V, length of a patch vector.
+        patches: P, patches of an image with the class token, which comes first.
+
+    Raises:
+        ValueError: the tower is unknown or is not such a transformer, the taps do not fit it, or the weights do not.
+
+    Source: LION (arXiv 2311.11860), section 3.2; the depth convention (39 of EVA-g's 40 blocks) is BLIP-2's.
+    """
+
+    def __init__(
+        self,
+        tower: str = "EVA01-g-14",
+        weights: str | None = None,
+        taps: tuple[int, ...] = (38, 28, 18),
+        image_size: int = 224,
+        tower_options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.taps = tuple(taps)
+        self.image_size = image_size
+        self.tower, self.mean, self.std = _build_tower(tower, image_size, tower_options or {})
+        _check_taps(self.taps, depth=len(_blocks(self.tower)), tower=tower)
+        self.tower.prune_intermediate_layers(sorted(self.taps), prune_norm=True, prune_head=True)
+        self.patches, self.width = self.tower.get_parameter(_positions_name(self.tower)).shape[-2:]
+        if weights is not None and not next(self.tower.parameters()).is_meta:
+            _load(self.tower, Path(resolve(weights)))
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "VisionEncoder":
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, pixels_ICHW: Tensor) -> list[Tensor]:
+        """Features of every image at every tap.
+
+        Args:
+            pixels_ICHW: uint8 pictures from 0 to 255, normalised here; or floating point ones, normalised already.
+
+        Returns:
+            One (I, P, V) tensor a tap, deepest first: raw block outputs, class token first, no final norm.
+
+        Raises:
+            ValueError: the pictures have another size than `image_size`.
+        """
+        if pixels_ICHW.shape[1:] != (3, self.image_size, self.image_size):
+            raise ValueError(
+                f"pixels_ICHW is {tuple(pixels_ICHW.shape)}, but this tower takes (I, 3, {self.image_size}, "
+                f"{self.image_size}): resize the pictures, or build VisionEncoder with their image_size"
+            )
+        pixels_ICHW = self._normalised(pixels_ICHW)
+        asked: dict[str, Any] = {"indices": sorted(self.taps), "output_fmt": "NLC", "intermediates_only": True}
+        if isinstance(self.tower, OpenClipVisionTransformer):
+            found = self.tower.forward_intermediates(pixels_ICHW, output_extra_tokens=True, **asked)
+            tokens_L = zip(found["image_intermediates"], found["image_intermediates_prefix"], strict=True)
+        else:
+            tokens_L = self.tower.forward_intermediates(pixels_ICHW, return_prefix_tokens=True, **asked)
+        features_LIPV = [torch.cat([class_token, patches], dim=1) for patches, class_token in tokens_L]
+        return features_LIPV[::-1]
+
+    def _normalised(self, pixels_ICHW: Tensor) -> Tensor:
+        dtype = next(self.tower.parameters()).dtype
+        if pixels_ICHW.is_floating_point():
+            return pixels_ICHW.to(dtype)
+        # Mean and deviation are plain numbers: as buffers, a cast of the module to bfloat16 would round them.
+        mean_C11 = torch.tensor(self.mean, device=pixels_ICHW.device).view(3, 1, 1)
+        std_C11 = torch.tensor(self.std, device=pixels_ICHW.device).view(3, 1, 1)
+        return ((pixels_ICHW / 255 - mean_C11) / std_C11).to(dtype)
+
+
+def _build_tower(name: str, image_size: int, options: dict[str, Any]) -> tuple[Any, tuple, tuple]:
+    """The whole tower with random weights, and the mean and deviation of the pixels it expects (0 to 1)."""
+    config = open_clip.get_model_config(name)
+    if config is None and not timm.is_model(name):
+        known = [*open_clip.list_models(), *timm.list_models("*vit*"), *timm.list_models("eva*")]
+        near = ", ".join(get_close_matches(name, known)) or "none is near"
+        raise ValueError(f"tower {name!r} is known to neither open_clip nor timm. Names like it: {near}")
+    if config is None or "timm_model_name" in config["vision_cfg"]:
+        timm_name = name if config is None else config["vision_cfg"]["timm_model_name"]
+        tower = timm.create_model(timm_name, img_size=image_size, num_classes=0, **options)
+        mean, std = tower.pretrained_cfg["mean"], tower.pretrained_cfg["std"]
+        is_suitable = getattr(tower, "cls_token", None) is not None and tower.num_prefix_tokens == 1
+    else:
+        vision_config = {**config["vision_cfg"], "image_size": image_size, **options}
+        tower = _build_vision_tower(config["embed_dim"], vision_config, config.get("quick_gelu", False))
+        mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+        is_suitable = isinstance(tower, OpenClipVisionTransformer)
+    if not is_suitable:
+        raise ValueError(
+            f"tower {name!r} is a {type(tower).__name__} without exactly one class token, and bridges count on one in "
+            f"front of a grid of patches: choose a vision transformer such as EVA01-g-14 or ViT-L-14-quickgelu"
+        )
+    return tower, tuple(mean), tuple(std)
+
+
+def _blocks(tower: Any) -> nn.Module:
+    return tower.transformer.resblocks if isinstance(tower, OpenClipVisionTransformer) else tower.blocks
+
+
+def _positions_name(tower: Any) -> str:
+    return "positional_embedding" if isinstance(tower, OpenClipVisionTransformer) else "pos_embed"
+
+
+def _check_taps(taps: tuple[int, ...], depth: int, tower: str) -> None:
+    is_descending = all(deeper > shallower for deeper, shallower in zip(taps, taps[1:], strict=False))
+    if not taps or not is_descending or taps[0] >= depth or taps[-1] < 0:
+        raise ValueError(
+            f"taps {list(taps)} do not fit the {depth} blocks of {tower}: give blocks from {depth - 1} down to 0, "
+            f"deepest first, each once"
+        )
+
+
+def _load(tower: Any, path: Path) -> None:
+    """Fill the tower from a file; parts of the file that it has dropped (upper blocks, norm, head, text) are left."""
+    state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    state = state.get("state_dict", state)
+    class_token = "class_embedding" if isinstance(tower, OpenClipVisionTransformer) else "cls_token"
+    prefix = next((key.removesuffix(class_token) for key in state if key.endswith(class_token)), "")
+    state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+    expected = tower.state_dict()
+    kept_blocks = {key.split(".mlp.")[0] + "." for key in expected if ".mlp." in key}
+    missing = sorted(expected.keys() - state.keys())
+    unknown = sorted(key for key in state.keys() - expected.keys() if key.startswith(tuple(kept_blocks)))
+    if missing or unknown:
+        raise ValueError(
+            f"{path} does not hold the weights of this tower: {len(missing)} of {len(expected)} tensors are missing "
+            f"({', '.join(missing[:3])} ...), {len(unknown)} in its blocks are unknown ({', '.join(unknown[:3])} ...). "
+            f"Give the `tower` and `tower_options` that these weights were trained with"
+        )
+    positions = _positions_name(tower)
+    state[positions] = _resampled(state[positions], patches=expected[positions].shape[-2])
+    try:
+        tower.load_state_dict({key: state[key] for key in expected})
+    except RuntimeError as error:  # of another shape
+        raise ValueError(f"{path} does not fit this tower: {error}") from error
+
+
+def _resampled(positions: Tensor, patches: int) -> Tensor:
+    """Learned positions ([1,] P, V) on another square grid: bicubic without antialiasing, as BLIP-2 and DINOv2 do it."""
+    if positions.shape[-2] == patches:
+        return positions
+    side = round((patches - 1) ** 0.5)
+    table_1PV = positions.view(1, *positions.shape[-2:])
+    return resample_abs_pos_embed(table_1PV, [side, side], antialias=False).view(*positions.shape[:-2], patches, -1)

@@ -1,0 +1,74 @@
+"""Collate: the rows and pictures of some samples as one Batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from triscope.data.batch import LEVELS, Batch
+from triscope.data.prompts import EncodedRow
+
+PADDING_ID = 0  # never read: `valid_BT` is False there
+
+
+@dataclass(frozen=True)
+class EncodedSample:
+    """A sample ready for a batch.
+
+    Args:
+        pixels: uint8 (3, H, W) of each image that a row shows, by its index in the sample.
+        rows: its conversations; none if the stage wants none of them.
+    """
+
+    pixels: dict[int, Tensor]
+    rows: list[EncodedRow]
+
+
+def collate(samples: Sequence[EncodedSample], image_size: int) -> Batch:
+    """Put samples together; every image stands once, however many rows show it.
+
+    Args:
+        samples: with at least one row among them.
+        image_size: side of the pictures in pixels.
+    """
+    pictures: list[Tensor] = []
+    rows: list[EncodedRow] = []
+    shown: list[list[int]] = []  # of each row, indices into the batch's images
+    for sample in samples:
+        index_of = {image: len(pictures) + order for order, image in enumerate(sample.pixels)}
+        pictures += sample.pixels.values()
+        rows += sample.rows
+        shown += [[index_of[image] for image in row.images] for row in sample.rows]
+    ids_BT, valid_BT = _padded([row.ids for row in rows])
+    supervised_BT, _ = _padded([row.supervised for row in rows])
+    question_ids_BS, question_valid_BS = _padded([row.question_ids for row in rows])
+    return Batch(
+        pixels_ICHW=torch.stack(pictures) if pictures else torch.empty(0, 3, image_size, image_size, dtype=torch.uint8),
+        ids_BT=ids_BT,
+        valid_BT=valid_BT,
+        supervised_BT=supervised_BT.bool(),
+        question_ids_BS=question_ids_BS,
+        question_valid_BS=question_valid_BS,
+        level_B=torch.tensor([LEVELS.index(row.row.level) for row in rows]),
+        pair_row_N=torch.tensor([number for number, images in enumerate(shown) for _ in images], dtype=torch.long),
+        pair_image_N=torch.tensor([image for images in shown for image in images], dtype=torch.long),
+        # Regions are shown as text; region tokens have their rows, images and boxes here.
+        region_row_G=torch.empty(0, dtype=torch.long),
+        region_image_G=torch.empty(0, dtype=torch.long),
+        boxes_G4=torch.empty(0, 4),
+        rows=tuple(
+            replace(row.row, image=images[0] if images else None) for row, images in zip(rows, shown, strict=True)
+        ),
+    )
+
+
+def _padded(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Sequences as one right-padded tensor of longs, and where it is not padding."""
+    longest = max(len(sequence) for sequence in sequences)
+    padded = torch.full((len(sequences), longest), PADDING_ID)
+    valid = torch.zeros(len(sequences), longest, dtype=torch.bool)
+    for number, sequence in enumerate(sequences):
+        padded[number, : len(sequence)] = torch.tensor(sequence, dtype=torch.long)
+        valid[number, : len(sequence)] = True
+    return padded, valid

@@ -1,0 +1,238 @@
+"""DataModule: shard folders to batches, for Lightning or by hand."""
+
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from lightning.pytorch import LightningDataModule
+
+from triscope.data.errors import ConfigurationError
+from triscope.data.loader import BatchSource, Loader, Selection
+from triscope.data.prompts import PromptStyle, PromptWriter, Tokenizers
+from triscope.data.sample import Level
+from triscope.data.shards import ShardSet
+from triscope.data.stream import SampleStream, Steps
+from triscope.data.transforms import PictureTransform
+
+Split = Literal["train", "validation", "test", "predict"]
+logger = logging.getLogger(__name__)
+
+
+class DataModule(LightningDataModule):
+    """Streams batches from folders of shards.
+
+    Tokenizers and accepted levels come from the stage (`tokenizers()`, `accepted_levels`): data is configured without a
+    model.
+
+    Args:
+        train: folders of shards, with the share of the samples that each gives.
+        validation, test, predict: folders of shards by the name under which scores are reported; one exact pass each.
+        image_size: side of the square that pictures are squashed to, in pixels.
+        samples_per_batch: samples of one rank's batch, with all their conversations.
+        evaluation_samples_per_batch: the same in validation, test and predict; as in training if None.
+        conversations_per_image: at most so many conversations of a sample in training, drawn anew in every epoch.
+        levels: train and evaluate on conversations of these levels only; those that the stage accepts if None.
+        tasks: train and evaluate on these tasks only; all if None.
+        prompt_style: how conversations become text.
+        samples_per_epoch: length of a training epoch over all ranks; the sum of the sets' sizes if None.
+        validation_samples: evaluate during training on so many samples of each set, the same each time; all if None.
+        flip_probability: how often a training sample without regions, left and right is mirrored.
+        draft: let the JPEG decoder skip resolution that is not needed.
+        max_pixels: larger pictures are refused.
+        window_shards: samples are shuffled among so many shards.
+        bad_samples_allowed: unusable samples of a rank in one pass before the run stops.
+        workers: processes that make batches, for each rank.
+        seed: of the order, the mixture and the draws.
+    """
+
+    def __init__(
+        self,
+        train: dict[str, float] | None = None,
+        validation: dict[str, str] | None = None,
+        test: dict[str, str] | None = None,
+        predict: dict[str, str] | None = None,
+        image_size: int = 224,
+        samples_per_batch: int = 8,
+        evaluation_samples_per_batch: int | None = None,
+        conversations_per_image: int | None = None,
+        levels: list[Level] | None = None,
+        tasks: list[str] | None = None,
+        prompt_style: PromptStyle = PromptStyle(),  # noqa: B008  (frozen)
+        samples_per_epoch: int | None = None,
+        validation_samples: int | None = None,
+        flip_probability: float = 0.0,
+        draft: bool = True,
+        max_pixels: int = 64_000_000,
+        window_shards: int = 16,
+        bad_samples_allowed: int = 100,
+        workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.train = train or {}
+        self.evaluated: dict[Split, dict[str, str]] = {
+            "validation": validation or {},
+            "test": test or {},
+            "predict": predict or {},
+        }
+        self.image_size = image_size
+        self.samples_per_batch = samples_per_batch
+        self.evaluation_samples_per_batch = evaluation_samples_per_batch or samples_per_batch
+        self.conversations_per_image = conversations_per_image
+        self.levels = levels
+        self.tasks = tasks
+        self.prompt_style = prompt_style
+        self.samples_per_epoch = samples_per_epoch
+        self.validation_samples = validation_samples
+        self.flip_probability = flip_probability
+        self.draft = draft
+        self.max_pixels = max_pixels
+        self.window_shards = window_shards
+        self.bad_samples_allowed = bad_samples_allowed
+        self.workers = workers
+        self.seed = seed
+        self._train_loader: Loader | None = None
+        self._train_state: dict[str, int] | None = None
+
+    def names(self, split: Split) -> list[str]:
+        """Names of the sets of a split, in the order of Lightning's `dataloader_idx`."""
+        return list(self.train if split == "train" else self.evaluated[split])
+
+    @cached_property
+    def sets(self) -> dict[str, ShardSet]:
+        """Every configured set, by its folder."""
+        folders = [*self.train, *(folder for names in self.evaluated.values() for folder in names.values())]
+        return {folder: ShardSet.open(folder) for folder in folders}
+
+    def training_loader(
+        self,
+        tokenizers: Tokenizers,
+        accepted_levels: Sequence[Level] | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Loader:
+        """Endless mixed batches of the training sets, resumable.
+
+        Args:
+            tokenizers: of the model.
+            accepted_levels: of the stage; all if None.
+            rank, world_size: this process, and how many read different samples.
+
+        Raises:
+            ConfigurationError: no training set, or one without a conversation of an accepted level.
+        """
+        stream = SampleStream(
+            {folder: self.sets[folder] for folder in self.train},
+            self.train,
+            self.seed,
+            samples_per_epoch=self.samples_per_epoch,
+            window_shards=self.window_shards,
+        )
+        source = BatchSource(
+            stream,
+            self._transform(self.flip_probability),
+            PromptWriter(self.prompt_style, tokenizers),
+            self._selection(list(self.train), accepted_levels, self.conversations_per_image),
+        )
+        steps = Steps(len(stream), self.samples_per_batch, rank, world_size)
+        return Loader(source, steps, self.workers, self.bad_samples_allowed, repeats=True)
+
+    def evaluation_loader(
+        self,
+        folder: str,
+        tokenizers: Tokenizers,
+        accepted_levels: Sequence[Level] | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        samples: int | None = None,
+    ) -> Loader:
+        """One exact pass over a set, in order; or over the same `samples` of it each time.
+
+        Args:
+            folder: of the shards.
+            tokenizers, accepted_levels, rank, world_size: as in `training_loader`.
+            samples: so many, drawn once; all if None.
+
+        Raises:
+            ConfigurationError: the set has no conversation of an accepted level.
+        """
+        shards = self.sets.get(folder) or ShardSet.open(folder)
+        subset = samples is not None and samples < len(shards)
+        stream = SampleStream(
+            {folder: shards}, seed=self.seed, shuffle=subset, samples_per_epoch=samples if subset else None
+        )
+        source = BatchSource(
+            stream,
+            self._transform(flip_probability=0.0),
+            PromptWriter(self.prompt_style, tokenizers),
+            self._selection([folder], accepted_levels, conversations_per_image=None),
+        )
+        steps = Steps(len(stream), self.evaluation_samples_per_batch, rank, world_size)
+        return Loader(source, steps, self.workers, self.bad_samples_allowed)
+
+    def train_dataloader(self) -> Loader:
+        """For Lightning."""
+        self._train_loader = self.training_loader(**self._of_the_trainer())
+        if self._train_state is not None:
+            self._train_loader.load_state_dict(self._train_state)
+        return self._train_loader
+
+    def val_dataloader(self) -> list[Loader]:
+        """For Lightning."""
+        return self._evaluation_loaders("validation", self.validation_samples)
+
+    def test_dataloader(self) -> list[Loader]:
+        """For Lightning."""
+        return self._evaluation_loaders("test")
+
+    def predict_dataloader(self) -> list[Loader]:
+        """For Lightning."""
+        return self._evaluation_loaders("predict")
+
+    def state_dict(self) -> dict[str, Any]:
+        """For Lightning: how far training has come."""
+        return {} if self._train_loader is None else {"train": self._train_loader.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """For Lightning, which needs the length of a resumed epoch before it restores the loader itself."""
+        self._train_state = state_dict.get("train")
+
+    def _evaluation_loaders(self, split: Split, samples: int | None = None) -> list[Loader]:
+        told = self._of_the_trainer()
+        return [self.evaluation_loader(folder, **told, samples=samples) for folder in self.evaluated[split].values()]
+
+    def _of_the_trainer(self) -> dict[str, Any]:
+        """What the stage and the strategy say. Ranks that hold parts of one model count as one reader."""
+        assert self.trainer is not None, "use training_loader() or evaluation_loader() without a trainer"
+        stage: Any = self.trainer.lightning_module
+        readers = self.trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
+        return {
+            "tokenizers": stage.tokenizers(),
+            "accepted_levels": stage.accepted_levels,
+            "rank": readers["rank"],
+            "world_size": readers["num_replicas"],
+        }
+
+    def _transform(self, flip_probability: float) -> PictureTransform:
+        return PictureTransform(self.image_size, self.draft, flip_probability, self.max_pixels)
+
+    def _selection(
+        self, folders: list[str], accepted_levels: Sequence[Level] | None, conversations_per_image: int | None
+    ) -> Selection:
+        """Which conversations are asked; refuses sets that have none of them and tells what is left out."""
+        accepted = tuple(Level) if accepted_levels is None else tuple(accepted_levels)
+        levels = tuple(level for level in accepted if self.levels is None or level in self.levels)
+        for folder in folders:
+            found = (self.sets.get(folder) or ShardSet.open(folder)).counts.levels
+            used, total = sum(found[level] for level in levels), sum(found.values())
+            if used == 0:
+                raise ConfigurationError(
+                    f"data, set {folder}",
+                    f"conversations of level {', '.join(sorted(found))}",
+                    f"level {', '.join(levels) or 'none: data.levels and the stage have none in common'}",
+                    "give the stage data of a level that it trains, or use another stage",
+                )
+            if used < total:
+                logger.info("%s: %d of %d conversations are of a level that is left out", folder, total - used, total)
+        return Selection(levels, None if self.tasks is None else tuple(self.tasks), conversations_per_image)

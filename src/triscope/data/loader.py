@@ -1,0 +1,200 @@
+"""Loader: batches from a stream, made in worker processes, resumable at any batch.
+
+The main process says which positions make the next batch (`Steps`), a worker makes it from them alone (`BatchSource`),
+and the loader counts what was handed out. So batches are the same for any number of workers, and prefetching is not
+consuming.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from triscope.data.batch import Batch
+from triscope.data.collate import EncodedSample, collate
+from triscope.data.errors import BadSampleError, BadShardError
+from triscope.data.prompts import PromptWriter, conversations_of
+from triscope.data.sample import Level
+from triscope.data.stream import Cursor, SampleStream, Step, Steps
+from triscope.data.transforms import PictureTransform
+
+SkippedError = BadSampleError | BadShardError
+
+
+class Delivery(NamedTuple):
+    """A batch, the samples that could not be part of it, and how far the run has come with it."""
+
+    batch: Batch
+    skipped: list[SkippedError]
+    after: Cursor
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which conversations of a sample are asked.
+
+    Args:
+        levels: those whose level is among them; all if None.
+        tasks: those whose task is among them; all if None.
+        conversations_per_image: at most so many of a sample, drawn anew in every epoch; all if None.
+    """
+
+    levels: tuple[Level, ...] | None = None
+    tasks: tuple[str, ...] | None = None
+    conversations_per_image: int | None = None
+
+
+class BatchSource(Dataset):
+    """Makes the batch of a step; keeps nothing between two.
+
+    A sample that cannot be used is named and left out of its batch. A rank whose step leaves nothing, because all its
+    samples are unusable or the epoch's last step has fewer samples than ranks, repeats the first usable sample from the
+    step's start on, so that all ranks stay in step; evaluation counts each `Row.key` once.
+
+    Args:
+        stream: the order of samples.
+        transform: of pictures.
+        writer: of rows.
+        selection: which conversations are asked.
+    """
+
+    def __init__(
+        self, stream: SampleStream, transform: PictureTransform, writer: PromptWriter, selection: Selection
+    ) -> None:
+        self.stream = stream
+        self.transform = transform
+        self.writer = writer
+        self.selection = selection
+
+    def __getitem__(self, step: Step) -> Delivery:
+        samples, skipped = [], list[SkippedError]()
+        for position in step.positions:
+            try:
+                samples.append(self.encode(step.after.epoch, position))
+            except (BadSampleError, BadShardError) as error:
+                skipped.append(error)
+        if not any(sample.rows for sample in samples):
+            samples = [self._stand_in(step)]
+        return Delivery(collate(samples, self.transform.size), skipped, step.after)
+
+    def encode(self, epoch: int, position: int) -> EncodedSample:
+        """The sample at a position of an epoch. Only pictures that a row shows are decoded, each once.
+
+        Raises:
+            BadSampleError: the sample is unusable.
+            BadShardError: its shard is damaged.
+        """
+        raw = self.stream.read(epoch, position)
+        sample, contents = raw.parse()
+        generator = self.stream.generator(epoch, position)
+        numbers = conversations_of(sample, self.selection.levels, self.selection.tasks)
+        wanted = self.selection.conversations_per_image
+        if wanted is not None and len(numbers) > wanted:
+            numbers = sorted(generator.choice(numbers, wanted, replace=False).tolist())
+        flipped = self.transform.flips(sample, generator)
+        rows = self.writer.rows(sample, self.transform.boxes(sample, flipped), numbers, raw.where)
+        shown = sorted({image for row in rows for image in row.images})
+        pixels = {
+            image: self.transform.pixels(contents[image], sample.images[image], flipped, raw.where) for image in shown
+        }
+        return EncodedSample(pixels, rows)
+
+    def _stand_in(self, step: Step) -> EncodedSample:
+        for position in itertools.chain(range(step.first, len(self.stream)), range(step.first)):
+            try:
+                sample = self.encode(step.after.epoch, position)
+            except (BadSampleError, BadShardError):
+                continue  # counted where it is at home
+            if sample.rows:
+                return sample
+        raise BadShardError(
+            ", ".join(self.stream.sets),
+            "no sample with a conversation that can be used",
+            f"conversations of {self.selection}",
+            "check levels and tasks of the data, and lint the shards",
+        )
+
+
+class Loader:
+    """Batches of one rank: the `train_dataloader` of a run, or an exact pass for evaluation.
+
+    Args:
+        source: makes batches.
+        steps: the positions of this rank.
+        workers: processes that make batches; 0 makes them in this one.
+        bad_samples_allowed: unusable samples of this rank in one pass before it stops.
+        repeats: in training, the next iteration goes on behind the last batch handed out, or in the next epoch if
+            nothing is left; in evaluation (False), every iteration is the same whole pass.
+    """
+
+    def __init__(
+        self,
+        source: BatchSource,
+        steps: Steps,
+        workers: int = 0,
+        bad_samples_allowed: int = 100,
+        repeats: bool = False,
+    ) -> None:
+        self.sampler = steps  # by this name Lightning tells it the epoch
+        self.bad_samples_allowed = bad_samples_allowed
+        self.repeats = repeats
+        self.skipped: list[SkippedError] = []
+        self._deliveries: DataLoader = DataLoader(
+            source,
+            sampler=steps,
+            batch_size=None,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_use_one_thread,
+        )
+
+    def __len__(self) -> int:
+        """Batches of an epoch; in a resumed one, with those before the interruption."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self.repeats:
+            self.sampler.cursor = Cursor()
+        elif self.sampler.exhausted:
+            self.sampler.cursor = Cursor(self.sampler.cursor.epoch + 1)
+        self.skipped = []
+        for batch, skipped, after in self._deliveries:
+            self.sampler.cursor = after
+            self._count(skipped)
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """How far the run has come, the same on every rank."""
+        return self.sampler.cursor.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on where a run stopped, whatever its number of ranks and workers was."""
+        self.sampler.cursor = Cursor(**state)
+
+    def skipped_by_reason(self) -> Counter[str]:
+        """How many samples of this pass were left out, by what had been expected of them."""
+        return Counter(error.expected for error in self.skipped)
+
+    def _count(self, skipped: Sequence[SkippedError]) -> None:
+        self.skipped += skipped
+        if len(self.skipped) > self.bad_samples_allowed:
+            raise BadShardError(
+                "the data",
+                f"{len(self.skipped)} unusable samples:\n" + "\n".join(f"  {error}" for error in self.skipped) + "\n",
+                f"at most {self.bad_samples_allowed} in one pass",
+                "mend or leave out the samples named above, or raise bad_samples_allowed",
+            )
+
+
+def _as_it_is(delivery: Any) -> Any:
+    return delivery
+
+
+def _use_one_thread(worker: int) -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,376 @@
+"""Prompts: the conversations of a sample as rows of token ids. Tokenizers are handed in; nothing is loaded here.
+
+    causal    [bos] images, According to <soft prompt> ... tags: [a, b]. Question: ... Answer: {yes eos} ... {no eos}
+    seq2seq   images, According to <soft prompt> ... tags: [a, b]. Question: ... Answer: eos {yes eos}  a row a turn
+
+Supervised are the answers with their end-of-text tokens, in braces above. Negative ids are `Placeholder`s.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from triscope.data.batch import Placeholder, Row
+from triscope.data.boxes import Box, BoxSpace
+from triscope.data.errors import BadSampleError, ConfigurationError
+from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
+
+# The sentence of LION (section 3.3 of the paper); the soft prompt stands between its parts.
+TAG_SENTENCE = ("According to", ", you are allowed to use or partially use the following tags: [{tags}].")
+
+
+class TextTokenizer(Protocol):
+    """What is needed of a tokenizer; every Hugging Face tokenizer has it."""
+
+    bos_token_id: int | None
+    eos_token_id: int | None
+    cls_token_id: int | None
+    sep_token_id: int | None
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """Token ids of a text."""
+        ...
+
+    def decode(self, token_ids: list[int]) -> str:
+        """Text of token ids."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tokenizers:
+    """The tokenizers of a model.
+
+    Args:
+        language: of the language model; must have an end-of-text token.
+        question: of the text that a Q-Former reads.
+        seq2seq: whether the language model has an encoder for the prompt (T5) or reads prompt and answer as one text.
+    """
+
+    language: TextTokenizer
+    question: TextTokenizer
+    seq2seq: bool
+
+
+class BoxFormat(StrEnum):
+    """How a box is written: shares of the picture with three decimals (LION) or whole percent."""
+
+    DECIMAL = "decimal"
+    PERCENT = "percent"
+
+
+@dataclass(frozen=True)
+class PromptStyle:
+    """How a conversation becomes text.
+
+    Args:
+        turn: a question with its surroundings; `{prompt}` is the question. The answer follows it.
+        box_format: how boxes are written and read.
+        tags: whether LION's sentence with the tags of the row's images stands before the first question.
+        max_prompt_tokens: text tokens of a question with its template and tags; for seq2seq models, with the earlier
+            turns. Earlier turns are left out from the first, tags from the last, the sentence and the question never.
+        max_answer_tokens: an answer is cut off after so many tokens, its end-of-text token included.
+        max_question_tokens: the text that a Q-Former reads loses its beginning beyond so many tokens.
+
+    Raises:
+        ConfigurationError: `turn` does not hold `{prompt}` once.
+    """
+
+    turn: str = "Question: {prompt} Answer:"
+    box_format: BoxFormat = BoxFormat.DECIMAL
+    tags: bool = False
+    max_prompt_tokens: int = 128
+    max_answer_tokens: int = 128
+    max_question_tokens: int = 128
+
+    def __post_init__(self) -> None:
+        if self.turn.count("{prompt}") != 1:
+            raise ConfigurationError(
+                "prompt_style.turn", repr(self.turn), "one {prompt}", "put {prompt} where the question goes"
+            )
+
+
+def format_box(box: Box, box_format: BoxFormat) -> str:
+    """A box in unit space as text: `[0.120,0.440,0.350,0.980]` or `[12,44,35,98]`."""
+    if box.space != BoxSpace.UNIT:
+        raise ValueError(f"a box in {box.space} cannot be written as shares: convert it with Box.to() first")
+    corners = [min(max(corner, 0.0), 1.0) for corner in box.corners]
+    match box_format:
+        case BoxFormat.DECIMAL:
+            return f"[{','.join(f'{corner:.3f}' for corner in corners)}]"
+        case BoxFormat.PERCENT:
+            return f"[{','.join(str(round(100 * corner)) for corner in corners)}]"
+
+
+def parse_box(text: str, box_format: BoxFormat) -> Box | None:
+    """The first four numbers in brackets as a box in unit space; spaces between them are allowed.
+
+    Returns:
+        None if there are none, one is out of the format's range, or the corners do not go left, top, right, bottom.
+    """
+    found = _BRACKETS.search(text)
+    if found is None:
+        return None
+    extent = 1.0 if box_format == BoxFormat.DECIMAL else 100.0
+    x1, y1, x2, y2 = (float(number) / extent for number in found.groups())
+    return Box(x1, y1, x2, y2, BoxSpace.UNIT) if x1 < x2 <= 1 and y1 < y2 <= 1 else None
+
+
+_NUMBER = r"\s*(\d+(?:\.\d*)?|\.\d+)\s*"
+_BRACKETS = re.compile(rf"\[{','.join([_NUMBER] * 4)}\]")
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """A row before it is put into a batch.
+
+    Args:
+        ids: token ids and placeholders.
+        supervised: of each id, whether it belongs to an answer.
+        question_ids: what a Q-Former reads.
+        images: indices into the sample's images, one for each image placeholder, in reading order.
+        row: for evaluation and messages; its `image` counts the sample's images.
+    """
+
+    ids: list[int]
+    supervised: list[bool]
+    question_ids: list[int]
+    images: list[int]
+    row: Row
+
+
+@dataclass
+class _EncodedTurn:
+    prompt_ids: list[int]
+    answer_ids: list[int]
+    images: list[int]
+
+    @property
+    def text_tokens(self) -> int:
+        return sum(token >= 0 for token in self.prompt_ids)
+
+    @property
+    def all_tokens(self) -> int:
+        return self.text_tokens + len(self.answer_ids)
+
+
+@dataclass
+class _Tokens:
+    """Ids that grow from left to right."""
+
+    ids: list[int] = field(default_factory=list)
+    supervised: list[bool] = field(default_factory=list)
+
+    def add(self, ids: list[int], supervised: bool = False) -> None:
+        self.ids += ids
+        self.supervised += [supervised] * len(ids)
+
+
+class PromptWriter:
+    """Writes conversations as rows.
+
+    Args:
+        style: how a conversation becomes text.
+        tokenizers: of the model that will read the rows.
+    """
+
+    def __init__(self, style: PromptStyle, tokenizers: Tokenizers) -> None:
+        if tokenizers.language.eos_token_id is None:
+            raise ConfigurationError(
+                "tokenizers.language", "no end-of-text token", "an eos_token_id", "use the language model's tokenizer"
+            )
+        self.style = style
+        self.tokenizers = tokenizers
+        self.eos = [tokenizers.language.eos_token_id]
+
+    def rows(self, sample: Sample, boxes: Sequence[Box], numbers: Sequence[int], where: str) -> list[EncodedRow]:
+        """Some conversations of a sample as rows: one each, or one a turn for a seq2seq model.
+
+        Args:
+            sample: checked.
+            boxes: of the sample's regions as the model will see them, in unit space.
+            numbers: of the conversations to write.
+            where: shard and key, for messages.
+
+        Raises:
+            BadSampleError: a question beyond the budget, an answer without a token, or an image in an answer.
+        """
+        return [row for number in numbers for row in self._conversation(sample, boxes, number, where)]
+
+    def answer_ids(self, answer: str) -> list[int]:
+        """Ids of an answer as it is supervised, end of text included."""
+        return self._continuation(answer)[: self.style.max_answer_tokens - 1] + self.eos
+
+    def _conversation(self, sample: Sample, boxes: Sequence[Box], number: int, where: str) -> Iterator[EncodedRow]:
+        conversation = sample.conversations[number]
+        place = f"{where}, conversations[{number}]"
+        turns = [self._turn(turn, boxes, f"{place}.turns[{index}]") for index, turn in enumerate(conversation.turns)]
+        named = any(turn.images for turn in turns)
+        everything = [] if named else list(range(len(sample.images)))  # images that nobody names stand in front
+        if not self.tokenizers.seq2seq:
+            tokens, images = self._causal(sample, turns, everything, place)
+            yield self._encoded(sample, boxes, number, range(len(turns)), tokens, images)
+            return
+        for last in range(len(turns)):
+            tokens, images = self._seq2seq(sample, turns[: last + 1], everything, place)
+            yield self._encoded(sample, boxes, number, range(last, last + 1), tokens, images)
+
+    def _turn(self, turn: Turn, boxes: Sequence[Box], where: str) -> _EncodedTurn:
+        """Encode a turn on its own."""
+        if any(kind == "image" for kind, _ in MARKER.findall(turn.answers[0])):
+            raise BadSampleError(
+                f"{where}.answers", "an image marker", "text and regions", "name images in prompts only"
+            )
+        answer = self._continuation(self._with_boxes(turn.answers[0], boxes))
+        if not answer:
+            raise BadSampleError(
+                f"{where}.answers", f"no token in {turn.answers[0]!r}", "an answer", "leave the turn out"
+            )
+        prompt = self.style.turn.replace("{prompt}", self._with_boxes(turn.prompt, boxes))
+        prompt_ids, images = self._with_images(prompt)
+        encoded = _EncodedTurn(prompt_ids, answer[: self.style.max_answer_tokens - 1], images)
+        self._check_budget(encoded.text_tokens, f"{where}.prompt")
+        return encoded
+
+    def _causal(
+        self, sample: Sample, turns: list[_EncodedTurn], front: list[int], where: str
+    ) -> tuple[_Tokens, list[int]]:
+        """All turns in one row, every answer supervised."""
+        bos = self.tokenizers.language.bos_token_id
+        images = front + [image for turn in turns for image in turn.images]
+        tokens = _Tokens()
+        tokens.add([] if bos is None else [bos])
+        tokens.add([Placeholder.IMAGE] * len(front))
+        tokens.add(self._tags(self._tag_names(sample, images), turns[0].text_tokens, where))
+        for turn in turns:
+            tokens.add(turn.prompt_ids)
+            tokens.add(turn.answer_ids + self.eos, supervised=True)
+        return tokens, images
+
+    def _seq2seq(
+        self, sample: Sample, turns: list[_EncodedTurn], front: list[int], where: str
+    ) -> tuple[_Tokens, list[int]]:
+        """The last turn's answer supervised; of the earlier turns, as many as fit stand in the prompt."""
+        *history, question = turns
+        tags = self._tag_names(sample, front + [image for turn in turns for image in turn.images])
+        room = self._budget - question.text_tokens - (len(self._tag_sentence([])) - 1 if tags else 0)
+        while history and sum(turn.all_tokens for turn in history) > room:
+            front = front + history.pop(0).images  # their images are still shown
+        shown = sum(turn.all_tokens for turn in history) + question.text_tokens
+        tokens = _Tokens()
+        tokens.add([Placeholder.IMAGE] * len(front))
+        tokens.add(self._tags(tags, shown, where))
+        for turn in history:
+            tokens.add(turn.prompt_ids + turn.answer_ids)
+        tokens.add(question.prompt_ids + self.eos)
+        tokens.add(question.answer_ids + self.eos, supervised=True)
+        return tokens, front + [image for turn in (*history, question) for image in turn.images]
+
+    def _encoded(
+        self, sample: Sample, boxes: Sequence[Box], number: int, turns: range, tokens: _Tokens, images: list[int]
+    ) -> EncodedRow:
+        """A row with what evaluation needs to know of it."""
+        conversation = sample.conversations[number]
+        last = conversation.turns[turns[-1]]
+        one_of_many = self.tokenizers.seq2seq and len(conversation.turns) > 1
+        answer = MARKER.fullmatch(last.answers[0].strip())
+        row = Row(
+            key=f"{sample.key}:{number}" + (f":{turns[-1]}" if one_of_many else ""),
+            task=conversation.task,
+            level=conversation.level,
+            prompt=last.prompt,
+            answers=tuple(self._with_boxes(reference, boxes) for reference in last.answers),
+            candidates=last.candidates,
+            box=boxes[int(answer[2]) - 1] if answer else None,
+            image=images[0] if images else None,
+            regions=tuple(boxes[region] for region in regions_in_prompts(conversation, turns)),
+            extra=sample.extra or None,
+        )
+        questions = " ".join(conversation.turns[turn].prompt for turn in turns)
+        return EncodedRow(tokens.ids, tokens.supervised, self._question_ids(questions, boxes), images, row)
+
+    def _question_ids(self, text: str, boxes: Sequence[Box]) -> list[int]:
+        """What a Q-Former reads: questions without images, tags and template; cut on the left, special tokens kept."""
+        tokenizer = self.tokenizers.question
+        bare = " ".join(MARKER.sub("", self._with_boxes(text, boxes)).split())
+        before = [] if tokenizer.cls_token_id is None else [tokenizer.cls_token_id]
+        after = [] if tokenizer.sep_token_id is None else [tokenizer.sep_token_id]
+        room = self.style.max_question_tokens - len(before) - len(after)
+        return before + tokenizer.encode(bare, add_special_tokens=False)[-room:] + after
+
+    def _with_boxes(self, text: str, boxes: Sequence[Box]) -> str:
+        """Region markers written as boxes; image markers left in place."""
+
+        def write(marker: re.Match) -> str:
+            kind, number = marker.groups()
+            return format_box(boxes[int(number) - 1], self.style.box_format) if kind == "region" else marker[0]
+
+        return MARKER.sub(write, text)
+
+    def _with_images(self, text: str) -> tuple[list[int], list[int]]:
+        """Ids of a text in which image markers are placeholders, and the images in order."""
+        ids: list[int] = []
+        images: list[int] = []
+        start = 0
+        for marker in MARKER.finditer(text):
+            ids += [*self._encode(text[start : marker.start()].rstrip(" ")), Placeholder.IMAGE]
+            images.append(int(marker[2]) - 1)
+            start = marker.end()
+        rest = text[start:]
+        return ids + self._encode(rest.lstrip(" ") if images else rest), images
+
+    def _tags(self, names: list[str], prompt_tokens: int, where: str) -> list[int]:
+        """LION's sentence with as many tags as fit beside the prompt; nothing for images without tags."""
+        if not names:
+            return []
+        for count in range(len(names), -1, -1):
+            ids = self._tag_sentence(names[:count])
+            if len(ids) - 1 + prompt_tokens <= self._budget:
+                break
+        self._check_budget(len(ids) - 1 + prompt_tokens, where)
+        return ids
+
+    def _tag_names(self, sample: Sample, images: list[int]) -> list[str]:
+        if not self.style.tags:
+            return []
+        return list(dict.fromkeys(tag.name for image in dict.fromkeys(images) for tag in sample.images[image].tags))
+
+    def _tag_sentence(self, names: list[str]) -> list[int]:
+        before, after = TAG_SENTENCE
+        return [*self._encode(before), Placeholder.SOFT_PROMPT, *self._encode(after.format(tags=", ".join(names)))]
+
+    def _check_budget(self, tokens: int, where: str) -> None:
+        if tokens > self._budget:
+            raise BadSampleError(
+                where, f"a prompt of {tokens} tokens", f"at most {self._budget}", "raise prompt_style.max_prompt_tokens"
+            )
+
+    @property
+    def _budget(self) -> int:
+        return self.style.max_prompt_tokens
+
+    def _encode(self, text: str) -> list[int]:
+        return self.tokenizers.language.encode(text, add_special_tokens=False) if text else []
+
+    def _continuation(self, answer: str) -> list[int]:
+        """Ids of an answer as it reads behind a prompt; byte-level tokenizers spell a word behind a space in its own way."""
+        if self.tokenizers.seq2seq or self.style.turn[-1].isspace():
+            return self._encode(answer)
+        before, joined = self._encode(":"), self._encode(f": {answer}")
+        return joined[len(before) :] if joined[: len(before)] == before else self._encode(f" {answer}")
+
+
+def regions_in_prompts(conversation: Conversation, turns: Sequence[int]) -> list[int]:
+    """Indices of the regions that the prompts of some turns name, in reading order, each once."""
+    markers = (marker for turn in turns for marker in MARKER.findall(conversation.turns[turn].prompt))
+    return list(dict.fromkeys(int(number) - 1 for kind, number in markers if kind == "region"))
+
+
+def conversations_of(sample: Sample, levels: Sequence[Level] | None, tasks: Sequence[str] | None) -> list[int]:
+    """Numbers of a sample's conversations of some levels and tasks (None: all)."""
+    return [
+        number
+        for number, conversation in enumerate(sample.conversations)
+        if (levels is None or conversation.level in levels) and (tasks is None or conversation.task in tasks)
+    ]

@@ -1,0 +1,473 @@
+"""Shards: WebDataset tars of samples, with an index beside them. No torch here.
+
+    FOLDER/index.json                 per shard: file, samples, bytes, sha256; counts of the whole set
+    FOLDER/shard-000000.tar           KEY.json KEY.0.jpg KEY.1.jpg ... of one sample after the other, uncompressed
+    FOLDER/shard-000000.index.json    where each sample starts in that tar, and where the last one ends
+
+The summary alone says how many samples each shard has, so skipping a million samples opens no tar; a sample's bytes are
+found with one seek through its shard's own index. Tars may come from strangers: entries are regular files named by key
+and known suffix, of bounded size, and are never unpacked to disk.
+"""
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from triscope.data.errors import BadSampleError, BadShardError
+from triscope.data.sample import Sample
+
+INDEX_SCHEMA = 1
+INDEX_FILE = "index.json"
+MAX_ENTRY_BYTES = 64 * 2**20  # no photo or annotation is larger; a header that says so is broken or hostile
+MAX_KEY_CHARACTERS = 80  # an entry's name must fit the 100 characters of a USTAR header
+_ENTRY = re.compile(r"([A-Za-z0-9_\-]+)\.(json|txt|\d+\.(?:jpg|jpeg|png|webp))")
+_IMAGE = re.compile(r"(\d+)\.(?:jpg|jpeg|png|webp)")
+_END_OF_TAR = bytes(2 * tarfile.BLOCKSIZE)
+
+
+@dataclass(frozen=True, slots=True)
+class RawSample:
+    """A sample as it lies in its shard, nothing parsed or decoded.
+
+    Args:
+        key: of the sample.
+        json: content of `KEY.json`.
+        images: encoded pictures by their name in the shard without the key, such as `0.jpg`.
+        where: shard and key, for messages.
+    """
+
+    key: str
+    json: bytes
+    images: dict[str, bytes]
+    where: str
+
+    def parse(self) -> tuple[Sample, list[bytes]]:
+        """The checked sample and its encoded pictures, in the order of `Sample.images`.
+
+        Raises:
+            BadSampleError: no or bad record, another key in it, or pictures that differ from those it names.
+        """
+        sample = Sample.from_json(self.json, self.where)
+        problem = next(self.problems(sample), None)
+        if problem is not None:
+            raise problem
+        return sample, [self.images[image.file] for image in sample.images]
+
+    def problems(self, sample: Sample) -> Iterator[BadSampleError]:
+        """Where the shard's entries and the record in them disagree."""
+        if sample.key != self.key:
+            found = f"key {sample.key!r} in the record"
+            yield BadSampleError(self.where, found, "the key of the entry's name", "convert the data again")
+        files = [image.file for image in sample.images]
+        if sorted(files) != sorted(self.images):
+            yield BadSampleError(
+                f"{self.where}, images",
+                f"pictures {sorted(self.images)} in the shard",
+                f"{sorted(files)}, as the record says",
+                "put in the missing picture, or convert the data again",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One tar of a set.
+
+    Args:
+        file: its name in the folder.
+        samples: how many it holds.
+        bytes: its size.
+        sha256: of its content.
+    """
+
+    file: str
+    samples: int
+    bytes: int
+    sha256: str
+
+
+@dataclass
+class Counts:
+    """What a set holds: samples and images, conversations by task and level, samples by source."""
+
+    samples: int = 0
+    images: int = 0
+    tasks: Counter[str] = field(default_factory=Counter)
+    levels: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+
+    def add(self, sample: Sample) -> None:
+        """Count a sample."""
+        self.samples += 1
+        self.images += len(sample.images)
+        self.tasks.update(conversation.task for conversation in sample.conversations)
+        self.levels.update(str(conversation.level) for conversation in sample.conversations)
+        self.sources[sample.source] += 1
+
+
+class ShardWriter:
+    """Writes samples to shards and, when all went well, the set's index.
+
+    A shard appears under its name when it is complete; the set counts as complete when `index.json` is there. The same
+    samples give the same bytes.
+
+        with ShardWriter("data/captions") as writer:
+            writer.write(sample, [jpeg_bytes])
+
+    Args:
+        folder: made if absent; must be empty.
+        samples_per_shard: the last shard may hold fewer.
+
+    Raises:
+        BadShardError: the folder has files in it.
+    """
+
+    def __init__(self, folder: Path | str, samples_per_shard: int = 1000) -> None:
+        self.folder = Path(folder)
+        self.samples_per_shard = samples_per_shard
+        self.counts = Counts()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if any(self.folder.iterdir()):
+            raise BadShardError(str(self.folder), "files", "an empty folder", "name another folder or empty this one")
+        self._shards: list[Shard] = []
+        self._keys: set[str] = set()
+        self._tar: tarfile.TarFile | None = None
+        self._offsets: list[int] = []
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        elif self._tar is not None:
+            self._tar.close()
+            self._part.unlink(missing_ok=True)
+
+    def write(self, sample: Sample, images: Sequence[bytes]) -> None:
+        """Append a sample.
+
+        Args:
+            sample: checked here.
+            images: encoded pictures, one for each of `sample.images`.
+
+        Raises:
+            BadSampleError: the sample is unusable, its key was written before, or the pictures differ from its record.
+        """
+        where = f"{self.folder}, key {sample.key!r}"
+        sample.check(where)
+        self._check_entries(sample, images, where)
+        if self._tar is None:
+            self._tar = tarfile.open(self._part, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        self._offsets.append(self._tar.offset)
+        _add(self._tar, f"{sample.key}.json", sample.to_json().encode())
+        for image, content in zip(sample.images, images, strict=True):
+            _add(self._tar, f"{sample.key}.{image.file}", content)
+        self._keys.add(sample.key)
+        self.counts.add(sample)
+        if len(self._offsets) == self.samples_per_shard:
+            self._finish_shard()
+
+    def close(self) -> None:
+        """Finish the last shard and write the index."""
+        if self._tar is not None:
+            self._finish_shard()
+        _write_summary(self.folder, self._shards, self.counts)
+
+    @property
+    def _name(self) -> str:
+        return f"shard-{len(self._shards):06d}.tar"
+
+    @property
+    def _part(self) -> Path:
+        return self.folder / f".{self._name}.part"
+
+    def _finish_shard(self) -> None:
+        assert self._tar is not None
+        offsets, self._offsets = [*self._offsets, self._tar.offset], []
+        self._tar.close()
+        self._tar = None
+        path = self.folder / self._name
+        os.replace(self._part, path)
+        self._shards.append(_index_shard(path, offsets))
+
+    def _check_entries(self, sample: Sample, images: Sequence[bytes], where: str) -> None:
+        if len(sample.key) > MAX_KEY_CHARACTERS:
+            raise BadSampleError(
+                where, f"{len(sample.key)} characters", f"at most {MAX_KEY_CHARACTERS}", "shorten the key"
+            )
+        if sample.key in self._keys:
+            raise BadSampleError(where, "a key that was written before", "unique keys", "name samples by their ids")
+        if len(images) != len(sample.images):
+            raise BadSampleError(
+                f"{where}, images", f"{len(images)} picture(s)", f"{len(sample.images)}, as the record says", "pass all"
+            )
+        for index, (image, content) in enumerate(zip(sample.images, images, strict=True)):
+            name = _IMAGE.fullmatch(image.file)
+            if name is None or int(name[1]) != index:
+                expected = f"{index}.jpg, .jpeg, .png or .webp"
+                raise BadSampleError(f"{where}, images[{index}].file", repr(image.file), expected, "rename it")
+            if not 0 < len(content) <= MAX_ENTRY_BYTES:
+                raise BadSampleError(
+                    f"{where}, images[{index}]", f"{len(content)} bytes", f"1 to {MAX_ENTRY_BYTES}", "leave it out"
+                )
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """A folder of shards, opened by its index.
+
+        shards = ShardSet.open("data/captions")
+        for raw in shards.read(shard=3, numbers=[7, 2]):
+            sample, images = raw.parse()
+
+    Args:
+        folder: where the shards lie.
+        shards: in order; a position is (number of the shard, number of the sample in it), both from 0.
+        counts: of the whole set.
+    """
+
+    folder: Path
+    shards: tuple[Shard, ...]
+    counts: Counts
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "ShardSet":
+        """Open a set by its index; opens no tar.
+
+        Raises:
+            BadShardError: no index or another schema, or a shard that is missing or of another size than indexed.
+        """
+        path = Path(folder) / INDEX_FILE
+        index = _read_index(path)
+        try:
+            shards = tuple(Shard(**record) for record in index["shards"])
+            counts = Counts(
+                samples=index["samples"],
+                images=index["images"],
+                tasks=Counter(index["tasks"]),
+                levels=Counter(index["levels"]),
+                sources=Counter(index["sources"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise BadShardError(
+                str(path), f"{type(error).__name__} {error}", "the fields of an index", _how_to_index(path.parent)
+            ) from None
+        for shard in shards:
+            _check_shard_file(path.parent, shard)
+        return cls(path.parent, shards, counts)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the set's content: the same samples in the same shards, wherever the folder lies."""
+        digests = "\n".join(shard.sha256 for shard in self.shards)
+        return hashlib.sha256(f"{INDEX_SCHEMA}\n{digests}".encode()).hexdigest()
+
+    def __len__(self) -> int:
+        """How many samples the set holds."""
+        return self.counts.samples
+
+    def __iter__(self) -> Iterator[RawSample]:
+        """Every sample, in order, read from end to end."""
+        return itertools.chain.from_iterable(scan(self.folder / shard.file) for shard in self.shards)
+
+    def read(self, shard: int, numbers: Iterable[int] | None = None) -> Iterator[RawSample]:
+        """Samples of one shard, each found with one seek.
+
+        Args:
+            shard: number of the shard.
+            numbers: of samples in it, read in the order given; all of them if None.
+
+        Raises:
+            BadShardError: the shard or its index is missing or damaged.
+            IndexError: no sample of that number.
+        """
+        path = self.folder / self.shards[shard].file
+        offsets = _offsets(path, self.shards[shard])
+        with open(path, "rb") as file:
+            for number in range(len(offsets) - 1) if numbers is None else numbers:
+                if not 0 <= number < len(offsets) - 1:
+                    raise IndexError(f"{path}: sample {number} asked for, 0 to {len(offsets) - 2} there")
+                file.seek(offsets[number])
+                span = io.BytesIO(file.read(offsets[number + 1] - offsets[number]))
+                raw, _ = next(_samples(span, str(path)), (None, 0))
+                if raw is None:
+                    place = f"{path}, byte {offsets[number]}"
+                    raise BadShardError(place, "no entry", "a sample", _how_to_index(path.parent))
+                yield raw
+
+
+def scan(path: Path) -> Iterator[RawSample]:
+    """Every sample of a tar from end to end, without an index.
+
+    Raises:
+        BadShardError: the tar is damaged or cut short, or an entry is not one of a shard.
+    """
+    with open(path, "rb") as file:
+        for raw, _ in _samples(file, str(path), complete=True):
+            yield raw
+
+
+def index_folder(folder: Path | str) -> ShardSet:
+    """Read all tars of a folder once and write their indexes.
+
+    For shards in the layout above that came without an index or were written with other tools.
+
+    Raises:
+        BadShardError: no tar there, or a damaged one.
+        BadSampleError: an unusable sample, or a key that occurs twice.
+    """
+    folder = Path(folder)
+    paths = sorted(folder.glob("*.tar"))
+    if not paths:
+        raise BadShardError(str(folder), "no .tar file", "shards", "write them with `python -m data_pipelines convert`")
+    counts, keys, shards = Counts(), set[str](), []
+    for path in paths:
+        offsets = [0]
+        with open(path, "rb") as file:
+            for raw, end in _samples(file, str(path), complete=True):
+                sample, _ = raw.parse()
+                if sample.key in keys:
+                    raise BadSampleError(raw.where, "a key that occurs twice", "unique keys", "convert the data again")
+                keys.add(sample.key)
+                counts.add(sample)
+                offsets.append(end)
+        shards.append(_index_shard(path, offsets))
+    _write_summary(folder, shards, counts)
+    return ShardSet.open(folder)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's content, as the index holds it."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that it is there completely or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)  # mtime, uid and gid are 0: the same samples give the same bytes
+    entry.size = len(content)
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def _samples(file: BinaryIO, where: str, complete: bool = False) -> Iterator[tuple[RawSample, int]]:
+    """Group consecutive entries of one key; yields the sample and the byte where it ends."""
+    for key, group in itertools.groupby(_entries(file, where, complete), key=lambda entry: entry[0]):
+        files: dict[str, bytes] = {}
+        end = 0
+        for _, suffix, content, end in group:  # noqa: B007, the last end is the sample's
+            if suffix in files:
+                raise BadShardError(f"{where}, key {key!r}", f"two entries {suffix}", "one", "convert the data again")
+            files[suffix] = content
+        record = files.pop("json", b"")
+        files.pop("txt", None)
+        yield RawSample(key, record, files, f"{where}, key {key!r}"), end
+
+
+def _entries(file: BinaryIO, where: str, complete: bool) -> Iterator[tuple[str, str, bytes, int]]:
+    """Key, suffix, content and end of each entry of a tar, or of a span of one if not `complete`."""
+    end = 0
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for entry in tar:
+                key, suffix = _check_entry(entry, where)
+                content = tar.extractfile(entry)
+                assert content is not None  # _check_entry lets only regular files pass
+                blocks = -(-entry.size // tarfile.BLOCKSIZE)
+                end = entry.offset_data + blocks * tarfile.BLOCKSIZE
+                yield key, suffix, content.read(), end
+    except (tarfile.TarError, OSError) as error:
+        raise BadShardError(where, f"a damaged tar ({error})", "a whole one", "copy or convert it again") from None
+    if complete:
+        file.seek(end)
+        if file.read(len(_END_OF_TAR)) != _END_OF_TAR:
+            raise BadShardError(where, f"a tar cut short after byte {end}", "a whole one", "copy or convert it again")
+
+
+def _check_entry(entry: tarfile.TarInfo, where: str) -> tuple[str, str]:
+    name = _ENTRY.fullmatch(entry.name)
+    if name is None or not entry.isreg():
+        raise BadShardError(
+            where,
+            f"entry {entry.name!r}" + ("" if entry.isreg() else " that is not a regular file"),
+            "files KEY.json, KEY.txt and KEY.0.jpg (or .jpeg, .png, .webp), without folders",
+            "take it out of the tar",
+        )
+    if entry.size > MAX_ENTRY_BYTES:
+        place = f"{where}, entry {entry.name}"
+        raise BadShardError(place, f"{entry.size} bytes", f"at most {MAX_ENTRY_BYTES}", "take it out of the tar")
+    return name[1], name[2]
+
+
+def _index_shard(path: Path, offsets: list[int]) -> Shard:
+    """Write the offsets of a shard beside it and sum it up."""
+    index = {"schema": INDEX_SCHEMA, "offsets": offsets}
+    write_whole(path.with_suffix(".index.json"), json.dumps(index, separators=(",", ":")))
+    return Shard(path.name, len(offsets) - 1, path.stat().st_size, sha256_of(path))
+
+
+def _write_summary(folder: Path, shards: Sequence[Shard], counts: Counts) -> None:
+    index = {"schema": INDEX_SCHEMA, **vars(counts), "shards": [asdict(shard) for shard in shards]}
+    write_whole(folder / INDEX_FILE, json.dumps(index, indent=1))
+
+
+@lru_cache(maxsize=64)
+def _offsets(path: Path, shard: Shard) -> list[int]:
+    """Where each sample of a shard starts, and where the last one ends."""
+    beside = path.with_suffix(".index.json")
+    offsets = _read_index(beside).get("offsets", [])
+    ascending = all(isinstance(offset, int) for offset in offsets) and offsets == sorted(set(offsets))
+    if len(offsets) != shard.samples + 1 or not ascending or offsets[0] != 0 or offsets[-1] > shard.bytes:
+        expected = f"{shard.samples + 1} ascending offsets"
+        raise BadShardError(str(beside), "offsets that do not fit the shard", expected, _how_to_index(path.parent))
+    return offsets
+
+
+def _read_index(path: Path) -> dict:
+    remedy = _how_to_index(path.parent)
+    if not path.is_file():
+        raise BadShardError(str(path.parent), f"no {path.name}", "an index beside the shards", remedy)
+    try:
+        index = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise BadShardError(str(path), f"text that is not JSON ({error})", "an index", remedy) from None
+    schema = index.get("schema") if isinstance(index, dict) else None
+    if schema != INDEX_SCHEMA:
+        raise BadShardError(str(path), f"schema {schema}", f"schema {INDEX_SCHEMA}", remedy)
+    return index
+
+
+def _check_shard_file(folder: Path, shard: Shard) -> None:
+    path = folder / shard.file
+    if Path(shard.file).name != shard.file or path.suffix != ".tar":
+        raise BadShardError(
+            f"{folder / INDEX_FILE}, file", repr(shard.file), "the name of a .tar in the folder", _how_to_index(folder)
+        )
+    if not path.is_file():
+        raise BadShardError(str(path), "no file", "a shard, as the index says", "copy it there, or index again")
+    if path.stat().st_size != shard.bytes:
+        raise BadShardError(
+            str(path), f"{path.stat().st_size} bytes", f"{shard.bytes}, as the index says", "copy the shard again"
+        )
+
+
+def _how_to_index(folder: Path) -> str:
+    return f"make it with `python -m data_pipelines index {folder}`; a conversion that was cut off has to be run again"

@@ -1,0 +1,177 @@
+"""Which scores belong to which task, and their computation from predictions.
+
+    caption      cider  bleu4  rouge_l  noun_f1 (where the picture's objects are known)
+    description  cider  bleu4  rouge_l  acc
+    question     vqa_acc (ten references, as VQA v2)  acc (otherwise)
+    yes_no, statement    acc (of the first `yes` or `no`)
+    pointing...  acc@0.5  mean_iou  well_formed
+    any other    acc (exact match: count, color, relation, recognition, ...)
+
+A score is named `{level}/{task}_{score}`, such as `region/pointing_acc@0.5`. Scores are shares, 0 to 1; CIDEr is
+100 times the official number, as papers print it.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from triscope.data.batch import Row
+from triscope.data.boxes import Box
+from triscope.evaluation import boxes, captions
+from triscope.evaluation.intervals import Items, Score
+from triscope.evaluation.matching import exact_match, noun_counts, yes_no_match
+from triscope.evaluation.predictions import Prediction, distinct
+from triscope.evaluation.vqa import vqa_accuracy
+
+VQA_REFERENCES = 10
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A score of a task.
+
+    Args:
+        name: `acc`, `cider`, ...
+        items: what each prediction adds to the score.
+        applies: which rows of the task it is computed from.
+    """
+
+    name: str
+    items: Callable[[Sequence[Prediction]], Items]
+    applies: Callable[[Row], bool] = lambda row: True
+
+
+def score(predictions: Sequence[Prediction], resamples: int = 1000) -> dict[str, Score]:
+    """Every score of a set of predictions, whatever their order.
+
+    Args:
+        predictions: of all processes; repeated keys count once.
+        resamples: bootstrap draws for the 95 % intervals; 0 for none.
+
+    Returns:
+        Scores by `{level}/{task}_{score}`, sorted by name.
+
+    Raises:
+        BadPredictionsError: one key stands for two different questions.
+        ValueError: a pointing row without a true box.
+    """
+    return {
+        key: measure.items(group).score([picture_of(item.row) for item in group], resamples)
+        for key, measure, group in measured(distinct(predictions))
+    }
+
+
+def measured(predictions: Sequence[Prediction]) -> Iterator[tuple[str, Measure, list[Prediction]]]:
+    """Each score's name and measure with the predictions it is computed from, sorted by name."""
+    groups = defaultdict(list)
+    measures = {}
+    for prediction in predictions:
+        row = prediction.row
+        for measure in measures_of(row.task):
+            if measure.applies(row):
+                key = f"{row.level}/{row.task}_{measure.name}"
+                groups[key].append(prediction)
+                measures[key] = measure
+    for key in sorted(groups):
+        yield key, measures[key], groups[key]
+
+
+def measures_of(task: str) -> tuple[Measure, ...]:
+    """The scores of a task; exact match for a task that is not known."""
+    if is_pointing(task):
+        return POINTING
+    return MEASURES.get(task, (Measure("acc", _exact),))
+
+
+def is_pointing(task: str) -> bool:
+    """Whether a task is answered by a box."""
+    return task.startswith("pointing")
+
+
+def picture_of(row: Row) -> str:
+    """The key of the sample that a row belongs to."""
+    return row.key.rpartition(":")[0] or row.key
+
+
+def objects_of(row: Row) -> list[dict]:
+    """The known objects of a row's picture: name, unit box, and what else the converter knew."""
+    return (row.extra or {}).get("objects", [])
+
+
+def _exact(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean([exact_match(item.text, item.row.answers) for item in predictions])
+
+
+def _yes_no(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean([yes_no_match(item.text, item.row.answers) for item in predictions])
+
+
+def _vqa(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean([vqa_accuracy(item.text, item.row.answers) for item in predictions])
+
+
+def _cider(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean(100 * captions.cider_d(*_texts(predictions)), limit=1000.0)
+
+
+def _bleu4(predictions: Sequence[Prediction]) -> Items:
+    return Items(captions.bleu_counts(*_texts(predictions)), lambda sums: captions.bleu_of_sums(sums)[3])
+
+
+def _rouge_l(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean(captions.rouge_l(*_texts(predictions)))
+
+
+def _texts(predictions: Sequence[Prediction]) -> tuple[list[str], list[tuple[str, ...]]]:
+    return [item.text for item in predictions], [item.row.answers for item in predictions]
+
+
+def _noun_f1(predictions: Sequence[Prediction]) -> Items:
+    """F1 over all kinds of objects; a noun counts if it names an object in any of the evaluated pictures."""
+    names = [{item["name"] for item in objects_of(prediction.row)} for prediction in predictions]
+    vocabulary = set[str]().union(*names)
+    counts = [noun_counts(item.text, present, vocabulary) for item, present in zip(predictions, names, strict=True)]
+    return Items(np.array(counts, dtype=np.float64), lambda sums: float(2 * sums[0] / (sums[1] + sums[2])))
+
+
+def _hits(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean(boxes.hits(*_boxes(predictions)))
+
+
+def _mean_iou(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean(boxes.overlaps(*_boxes(predictions)))
+
+
+def _well_formed(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean(boxes.well_formed([item.box for item in predictions]))
+
+
+def _boxes(predictions: Sequence[Prediction]) -> tuple[list[Box | None], list[Box]]:
+    return [item.box for item in predictions], [true_box(item.row) for item in predictions]
+
+
+def true_box(row: Row) -> Box:
+    """The box that answers a row.
+
+    Raises:
+        ValueError: the row has none.
+    """
+    if row.box is None:
+        raise ValueError(f"key {row.key!r}: a {row.task} row without a box; give its answer as <region:k>")
+    return row.box
+
+
+CAPTION = (Measure("cider", _cider), Measure("bleu4", _bleu4), Measure("rouge_l", _rouge_l))
+POINTING = (Measure("acc@0.5", _hits), Measure("mean_iou", _mean_iou), Measure("well_formed", _well_formed))
+MEASURES: dict[str, tuple[Measure, ...]] = {
+    "caption": (*CAPTION, Measure("noun_f1", _noun_f1, lambda row: bool(objects_of(row)))),
+    "description": (*CAPTION, Measure("acc", _exact)),
+    "question": (
+        Measure("vqa_acc", _vqa, lambda row: len(row.answers) == VQA_REFERENCES),
+        Measure("acc", _exact, lambda row: len(row.answers) != VQA_REFERENCES),
+    ),
+    "yes_no": (Measure("acc", _yes_no),),
+    "statement": (Measure("acc", _yes_no),),
+}

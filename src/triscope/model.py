@@ -1,0 +1,172 @@
+"""The one model class: a system is a choice of parts.
+
+    LION   vision + bridges {qformer, aggregator} + soft prompt + language with adapters
+    PVIT   vision + bridges {linear} + region encoder + language
+    SAM    vision + bridges {qformer with alignment} + language
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from triscope.components.bridge import Bridge
+from triscope.components.language import LanguageModel, TokenPredictions
+from triscope.components.soft_prompt import SoftPrompt
+from triscope.components.vision import VisionEncoder
+from triscope.data.batch import Batch, Placeholder
+from triscope.data.errors import ConfigurationError
+from triscope.data.prompts import Tokenizers
+from triscope.fusion import Features, Fused, check_placeholders, fuse
+
+_ADAPTER = re.compile(r"\.mixture\.adapters\.(?P<level>\w+)\.")
+
+
+class VisualLanguageModel(nn.Module):
+    """A language model that reads text, images and learned vectors as one sequence.
+
+    Args:
+        language: builds the language model.
+        vision: builds the vision encoder; None for a model of text alone.
+        bridges: build the ways from vision features to tokens of language width, by name; the tokens of an image stand in
+            this order. Called with the width of the vision encoder, that of the language model, and the patches an image.
+        soft_prompt: builds the learned vector that stands before image tags; called with the language model's width.
+        question_tokenizer: path of the tokenizer whose ids the Q-Former reads; the language model's own if None.
+
+    Every part runs on every step: a batch without images runs vision and bridges on a dummy image whose tokens are
+    multiplied by 0, so that ranks with different batches meet in the same collectives and no gradient is missing.
+    """
+
+    def __init__(
+        self,
+        language: Callable[[], LanguageModel],
+        vision: Callable[[], VisionEncoder] | None = None,
+        bridges: dict[str, Callable[[int, int, int], Bridge]] | None = None,
+        soft_prompt: Callable[[int], SoftPrompt] | None = None,
+        question_tokenizer: str | None = None,
+    ) -> None:
+        super().__init__()
+        if bridges and vision is None:
+            raise ConfigurationError("model.vision", "no vision encoder", "one, as there are bridges", "name a tower")
+        self.language = language()
+        self.vision = vision() if vision is not None else None
+        self.bridges = nn.ModuleDict()
+        if self.vision is not None:
+            sizes = (self.vision.width, self.language.width, self.vision.patches)
+            self.bridges.update({name: bridge(*sizes) for name, bridge in (bridges or {}).items()})
+        self.soft_prompt = soft_prompt(self.language.width) if soft_prompt is not None else None
+        self._question_tokenizer = question_tokenizer
+
+    def forward(self, batch: Batch) -> TokenPredictions:
+        """Predict every supervised token of a batch.
+
+        Returns:
+            Logits at the supervised positions only, their targets, and the row each belongs to.
+        """
+        fused = self.fused(batch, kept_BT=batch.valid_BT)
+        return self.language(fused.embeddings_BTD, fused.valid_BT, fused.labels_BT, batch.level_B)
+
+    @torch.no_grad()
+    def generate(self, batch: Batch, **options: int | float) -> list[list[int]]:
+        """Answer the last question of every row.
+
+        Args:
+            batch: rows; the answer at their end, if there is one, is not read.
+            options: see `LanguageModel.generate`.
+
+        Returns:
+            Token ids of each row's answer, without special tokens.
+        """
+        fused = self.fused(batch, kept_BT=_before_last_answer(batch), align_right=not self.language.seq2seq)
+        return self.language.generate(fused.embeddings_BTD, fused.valid_BT, batch.level_B, **options)
+
+    def fused(self, batch: Batch, kept_BT: Tensor, align_right: bool = False) -> Fused:
+        """The rows of a batch as embeddings, features at their placeholders."""
+        self._check(batch, kept_BT)
+        image_tokens_NQD, untouched = self._image_tokens(batch)
+        text_BTD = self.language.embed(batch.ids_BT.clamp(min=0)) + untouched
+        features = Features(image_tokens_NQD, text_BTD.new_zeros(0, self.language.width), self._soft_prompt_D(text_BTD))
+        return fuse(batch.ids_BT, kept_BT, batch.supervised_BT, text_BTD, features, align_right)
+
+    def keep_only(self, bridges: Sequence[str], levels: Sequence[str]) -> None:
+        """Reduce the model to what a stage uses: its bridges, and the adapters of its levels.
+
+        Raises:
+            ConfigurationError: a bridge that the model does not have.
+        """
+        missing = sorted(set(bridges) - set(self.bridges))
+        if missing:
+            raise ConfigurationError(
+                "model.bridges", f"{sorted(self.bridges)}", f"also {missing}", "add the bridge to the model's file, or change the stage's bridges"
+            )
+        for name in set(self.bridges) - set(bridges):
+            del self.bridges[name]
+        if not self.bridges:
+            self.vision = None  # nothing reads it
+        if levels:
+            self.language.keep_levels(levels)
+
+    def tokenizers(self) -> Tokenizers:
+        """What the data needs to turn text into ids of this model."""
+        language = self.language.tokenizer
+        question = self.language.load_tokenizer(self._question_tokenizer) if self._question_tokenizer else language
+        return Tokenizers(language=language, question=question, seq2seq=self.language.seq2seq)
+
+    @staticmethod
+    def part_of(parameter: str) -> str:
+        """The part that a parameter belongs to: what stages train, warm starts take, and the parts table lists.
+
+        `vision`, `language`, `soft_prompt`, the name of a bridge, `router`, or `adapter_<level>`.
+        """
+        part, _, rest = parameter.partition(".")
+        if part == "bridges":
+            return rest.partition(".")[0]
+        if adapter := _ADAPTER.search(parameter):
+            return f"adapter_{adapter['level']}"
+        return "router" if ".mixture.router." in parameter else part
+
+    def _image_tokens(self, batch: Batch) -> tuple[Tensor, Tensor | float]:
+        """Tokens of each (row, image) pair (N, Q, D), and a zero that ties unused parts into the graph."""
+        if self.vision is None or not self.bridges:
+            return torch.zeros(len(batch.pair_row_N), 0, self.language.width, device=batch.ids_BT.device), 0.0
+        seen = batch if len(batch.pair_row_N) else _with_dummy_image(batch, self.vision.image_size)
+        features_LIPV = self.vision(seen.pixels_ICHW)
+        question_ids_NS = seen.question_ids_BS[seen.pair_row_N]
+        question_valid_NS = seen.question_valid_BS[seen.pair_row_N]
+        tokens_NQD = torch.cat(
+            [bridge(features_LIPV, seen.pair_image_N, question_ids_NS, question_valid_NS) for bridge in self.bridges.values()],
+            dim=1,
+        )
+        if seen is batch:
+            return tokens_NQD, 0.0
+        return tokens_NQD[:0], tokens_NQD.sum() * 0.0
+
+    def _soft_prompt_D(self, like: Tensor) -> Tensor:
+        return self.soft_prompt() if self.soft_prompt is not None else like.new_zeros(self.language.width)
+
+    def _check(self, batch: Batch, kept_BT: Tensor) -> None:
+        """Counts of placeholders and features agree, and the parts they need are there."""
+        check_placeholders(batch.ids_BT, kept_BT, batch.pair_row_N, Placeholder.IMAGE, batch.rows)
+        if self.soft_prompt is None and bool(((batch.ids_BT == Placeholder.SOFT_PROMPT) & kept_BT).any()):
+            raise ConfigurationError(
+                f"sample {batch.rows[0].key}",
+                "a prompt with tags, which stand behind a soft prompt",
+                "a model with the part soft_prompt",
+                "give the model a soft prompt, or set tags to false in the data's prompt style",
+            )
+
+
+def _before_last_answer(batch: Batch) -> Tensor:
+    """True at the tokens that stand before the last answer of their row."""
+    asked_BT = batch.valid_BT & ~batch.supervised_BT
+    a_question_follows_BT = asked_BT.int().flip(1).cummax(1).values.flip(1).bool()
+    return batch.valid_BT & a_question_follows_BT
+
+
+def _with_dummy_image(batch: Batch, image_size: int) -> Batch:
+    """The batch with one black image shown to its first row, for parts that must run on every step."""
+    first = batch.ids_BT.new_zeros(1)
+    pixels_ICHW = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8, device=batch.ids_BT.device)
+    return replace(batch, pixels_ICHW=pixels_ICHW, pair_row_N=first, pair_image_N=first)

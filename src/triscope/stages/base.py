@@ -1,0 +1,252 @@
+"""Stage: what trains, on what, from which checkpoints. Subclasses are a screen each and say only that.
+
+The loss of an optimizer step is the sum of its token losses over the number of its supervised tokens, counted over all
+micro-batches and ranks: 4 micro-batches of 1 give the gradient of 1 of 4, whatever the lengths of the answers.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar
+
+import lightning.pytorch as lightning
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from triscope.checkpoints.slices import trained_state, warm_start
+from triscope.data.batch import Batch
+from triscope.data.errors import ConfigurationError
+from triscope.data.prompts import Tokenizers, parse_box
+from triscope.data.sample import Level
+from triscope.evaluation.predictions import Prediction, distinct
+from triscope.evaluation.tasks import score
+from triscope.components.language import TokenPredictions
+from triscope.model import VisualLanguageModel
+
+
+@dataclass
+class WarmStart:
+    """Parts taken from a checkpoint before training starts. Never a resumption: that is `--ckpt_path`.
+
+    Args:
+        checkpoint: a run folder, a checkpoint or a safetensors file.
+        parts: which parts to take, such as `qformer` or `adapter_image`; each must be there, whole and of the same shape.
+    """
+
+    checkpoint: str
+    parts: list[str]
+
+
+@dataclass
+class GenerationOptions:
+    """How answers are written in validation, test and prediction.
+
+    Args:
+        max_new_tokens: at most this many tokens an answer.
+        beams: beam search width; 1 is greedy. LION: 5.
+        repetition_penalty: LION: 1.5 for captions; it punishes the repeated digits of boxes too.
+        length_penalty: exponent of the length in beam search.
+    """
+
+    max_new_tokens: int = 32
+    beams: int = 1
+    repetition_penalty: float = 1.0
+    length_penalty: float = 1.0
+
+
+class Stage(lightning.LightningModule):
+    """A training stage over the one model class.
+
+    Args:
+        model: builds the model; called by `configure_model`, when the device and the strategy are known.
+        warm_start: which parts start from which checkpoints; all others start as their components initialise them.
+        learning_rate: of AdamW at the end of the warm-up.
+        minimum_learning_rate: where the cosine ends, at the trainer's `max_steps`.
+        warmup_steps: linear warm-up from 0.
+        weight_decay: of matrices; biases, norms and vectors have none.
+        learning_rate_scales: factor on the learning rate, by part.
+        generation: how answers are written in validation, test and prediction.
+    """
+
+    bridges: ClassVar[tuple[str, ...]]
+    levels: ClassVar[tuple[Level, ...]]
+    trained_parts: ClassVar[tuple[str, ...]]
+    accepted_levels: ClassVar[tuple[Level, ...]]
+    controls: ClassVar[tuple[str, ...]] = ("blind", "shuffled")
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "accepted_levels" not in vars(cls):
+            cls.accepted_levels = cls.levels
+
+    def __init__(
+        self,
+        model: Callable[[], VisualLanguageModel],
+        warm_start: list[WarmStart] | None = None,
+        learning_rate: float = 1e-5,
+        minimum_learning_rate: float = 0.0,
+        warmup_steps: int = 1000,
+        weight_decay: float = 0.05,
+        learning_rate_scales: dict[str, float] | None = None,
+        generation: GenerationOptions | None = None,
+    ) -> None:
+        super().__init__()
+        self.strict_loading = False  # checkpoints hold trained parts only
+        self.model: VisualLanguageModel | None = None
+        self.origin: dict[str, str] = {}
+        self.predictions: dict[str, list[Prediction]] = {}
+        self.supervised_tokens = 0
+        self._build_model = model
+        self._warm_start = warm_start or []
+        self._learning_rate = learning_rate
+        self._minimum_learning_rate = minimum_learning_rate
+        self._warmup_steps = warmup_steps
+        self._weight_decay = weight_decay
+        self._learning_rate_scales = learning_rate_scales or {}
+        self._generation = generation or GenerationOptions()
+        self._validation_losses: dict[str, list[float]] = {}
+
+    # What trains ------------------------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Build the model, reduce it to what this stage uses, take the warm start, and freeze what does not train."""
+        if self.model is not None:
+            return
+        self.model = self._build_model()
+        self.model.keep_only(self.bridges, self.levels)
+        for source in self._warm_start:
+            warm_start(self.model, source.checkpoint, source.parts)
+            self.origin.update(dict.fromkeys(source.parts, source.checkpoint))
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(self.model.part_of(name) in self.trained_parts)
+        unknown = set(self._learning_rate_scales) - set(self.trained_parts)
+        if unknown:
+            raise ConfigurationError(
+                "model.init_args.learning_rate_scales", f"{sorted(unknown)}", f"parts that train: {self.trained_parts}", "correct the name"
+            )
+
+    def configure_optimizers(self) -> dict:
+        """AdamW with a group for every learning rate and weight decay; linear warm-up, then cosine, both by step."""
+        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = defaultdict(list)
+        names: dict[tuple[float, float], set[str]] = defaultdict(set)
+        for name, parameter in self.trained_parameters():
+            part = self.model.part_of(name)
+            decay = self._weight_decay if parameter.ndim > 1 else 0.0
+            key = self._learning_rate_scales.get(part, 1.0), decay
+            groups[key].append(parameter)
+            names[key].add(part)
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": group, "lr": self._learning_rate * scale, "weight_decay": decay, "name": f"scale {scale:g}, decay {decay:g}"}
+                for (scale, decay), group in groups.items()
+            ],
+            betas=(0.9, 0.999),
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def trained_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
+        """Names (as in the model) and tensors of everything that trains."""
+        return ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
+
+    def tokenizers(self) -> Tokenizers:
+        """What the data needs to write ids of this model."""
+        return self.model.tokenizers()
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Keep trained parts only: a frozen 12B model does not belong into every checkpoint."""
+        checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in trained_state(self.model).items()}
+
+    # Learning ---------------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """The sum of the batch's token losses; divided by the count of the whole step in `on_before_optimizer_step`."""
+        predictions = self.model(batch)
+        losses_M = token_losses(predictions)
+        self.supervised_tokens += len(losses_M)
+        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+            self._log_losses("train", batch, losses_M.detach(), predictions.row_M)
+        return losses_M.sum()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Turn the gradient of a sum into that of a mean over all supervised tokens of the step."""
+        count = torch.tensor(float(self.supervised_tokens), device=self.device)
+        count = self.trainer.strategy.reduce(count, reduce_op="sum")
+        # Lightning divides by the micro-batches, and the strategy by the ranks: both are taken back.
+        factor = self.trainer.accumulate_grad_batches * self.trainer.world_size / max(float(count), 1.0)
+        gradients = [parameter.grad for _, parameter in self.trained_parameters() if parameter.grad is not None]
+        for gradient in gradients:
+            gradient.mul_(factor)
+        self.supervised_tokens = 0
+        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+            self.log("learning/gradient_norm", torch.nn.utils.get_total_norm(gradients))
+
+    def _learning_rate_factor(self, step: int) -> float:
+        """Share of the learning rate at a step: up linearly, then down along a cosine to the minimum."""
+        if step < self._warmup_steps:
+            return (step + 1) / self._warmup_steps
+        remaining = max(1, self.trainer.max_steps - self._warmup_steps)
+        progress = min(1.0, (step - self._warmup_steps) / remaining)
+        minimum = self._minimum_learning_rate / self._learning_rate
+        return minimum + (1 - minimum) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def _log_losses(self, split: str, batch: Batch, losses_M: Tensor, row_M: Tensor) -> None:
+        """Mean token loss, of all rows and of each task."""
+        self.log(f"{split}/loss", losses_M.mean(), prog_bar=True, batch_size=len(losses_M))
+        for task, rows in _rows_by_task(batch).items():
+            mine_M = torch.isin(row_M, rows.to(row_M.device))
+            if mine_M.any():
+                self.log(f"{split}/loss_{task}", losses_M[mine_M].mean(), batch_size=int(mine_M.sum()))
+
+    # Evaluation -------------------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last epoch's predictions."""
+        self.predictions = defaultdict(list)
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, batch: Batch) -> None:
+        """Loss and written answers of a batch."""
+        predictions = self.model(batch)
+        self._log_losses("validation", batch, token_losses(predictions), predictions.row_M)
+        self.predictions[""] += self.answer(batch)
+
+    def test_step(self, batch: Batch) -> None:
+        """Written answers, and those of the two controls: pictures left out, and pictures exchanged between samples."""
+        self.predictions[""] += self.answer(batch)
+        self.predictions["blind"] += self.answer(batch.without_images())
+        if len(batch.pixels_ICHW) > 1:
+            self.predictions["shuffled"] += self.answer(batch.with_shuffled_images())
+
+    def predict_step(self, batch: Batch) -> list[Prediction]:
+        """Written answers of a batch."""
+        return self.answer(batch)
+
+    def answer(self, batch: Batch) -> list[Prediction]:
+        """Write the answer to the last question of every row, and read the box in it, if there is one."""
+        decode = self.tokenizers().language.decode
+        box_format = self.trainer.datamodule.prompt_style.box_format
+        answers = [decode(ids).strip() for ids in self.model.generate(batch, **asdict(self._generation))]
+        return [Prediction(row, text, parse_box(text, box_format)) for row, text in zip(batch.rows, answers, strict=True)]
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the answers of all ranks."""
+        self.predictions = {control: gather_predictions(mine, self.trainer.strategy) for control, mine in self.predictions.items()}
+        for name, result in score(self.predictions.get("", [])).items():
+            self.log(f"validation/{name}", result.value, rank_zero_only=True)
+
+
+def token_losses(predictions: TokenPredictions) -> Tensor:
+    """Cross-entropy of each supervised token (M,), in float32."""
+    return F.cross_entropy(predictions.logits_MV.float(), predictions.targets_M, reduction="none")
+
+
+def _rows_by_task(batch: Batch) -> dict[str, Tensor]:
+    """Numbers of the rows of each task."""
+    numbers = defaultdict(list)
+    for number, row in enumerate(batch.rows):
+        numbers[row.task].append(number)
+    return {task: torch.tensor(rows) for task, rows in numbers.items()}

@@ -1,0 +1,58 @@
+import pytest
+
+from triscope.evaluation.matching import exact_match, is_mentioned, mentioned_names, noun_counts, yes_no_match
+
+
+@pytest.mark.parametrize("answer", ["dog", "Dog.", "a dog", "The dog!", " dog\n"])
+def test_an_answer_matches_whatever_its_case_article_and_punctuation(answer):
+    assert exact_match(answer, ["dog"])
+
+
+@pytest.mark.parametrize("answer", ["dogs", "hot dog", "", "a cat or a dog"])
+def test_another_answer_does_not_match(answer):
+    assert not exact_match(answer, ["dog"])
+
+
+def test_a_number_matches_in_words_and_in_digits():
+    assert exact_match("two", ["2"])
+    assert not exact_match("three", ["2"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "right"),
+    [
+        ("Yes, there is no dog.", "yes", True),
+        ("no", "yes", False),
+        ("NO!", "no", True),
+        ("I know", "no", False),  # `no` inside a word is not an answer
+        ("", "no", False),
+        ("maybe", "yes", False),
+    ],
+)
+def test_the_first_yes_or_no_is_the_answer(answer, truth, right):
+    assert yes_no_match(answer, [truth]) == right
+
+
+def test_nouns_count_once_a_kind_in_singular_or_plural():
+    right, mentioned, present = noun_counts(
+        "Two dogs, a dog and a boat with people",
+        ["dog", "dog", "person", "cat"],
+        ["dog", "person", "cat", "boat", "sea"],
+    )
+    assert (right, mentioned, present) == (2, 3, 3)
+
+
+def test_a_hot_dog_is_not_a_dog():
+    vocabulary = ["dog", "hot dog", "fire hydrant"]
+    assert mentioned_names("a hot dog beside a fire hydrant", vocabulary) == {("hot", "dog"), ("fire", "hydrant")}
+    assert mentioned_names("a dog", vocabulary) == {("dog",)}
+
+
+@pytest.mark.parametrize(
+    ("plural", "name"),
+    [("buses", "bus"), ("glasses", "glass"), ("boxes", "box"), ("cherries", "cherry"), ("women", "woman"),
+     ("scissors", "scissors"), ("knives", "knife"), ("skis", "skis"), ("horses", "horse"), ("oranges", "orange"),
+     ("houses", "house"), ("vases", "vase"), ("sandwiches", "sandwich"), ("toothbrushes", "toothbrush")],
+)  # fmt: skip
+def test_plurals_are_recognised(plural, name):
+    assert is_mentioned(name, mentioned_names(f"some {plural} here", [name]))
