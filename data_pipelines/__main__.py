@@ -124,9 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "preview", run_preview, "make a page to look at", "data/coco --out page.html")
     command.add_argument("folder", type=Path, help="of the shards")
     command.add_argument("--out", type=Path, required=True, help="the page")
-    command.add_argument(
-        "--count", type=_positive, default=24, help="samples, spread over the set (default: %(default)s)"
-    )
+    command.add_argument("--count", type=_positive, default=24, help="samples, spread over the set (default: %(default)s)")
 
     command = _command(commands, "index", run_index, "index shards that came without an index", "copied/shards")
     command.add_argument("folder", type=Path, help="of the shards")
@@ -139,9 +137,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     for source in SOURCES:
         questions = "--questions questions.json " if source is VqaV2 else ""
         example = f"{questions}--annotations annotations.json --images photos --out data/{source.name} --workers 8"
-        files = _command(
-            sources, source.name, run_convert, (source.__doc__ or "").partition("\n")[0], example, "convert "
-        )
+        files = _command(sources, source.name, run_convert, (source.__doc__ or "").partition("\n")[0], example, "convert ")
         files.set_defaults(source=source)
         if source is VqaV2:
             files.add_argument("--questions", type=Path, required=True, metavar="FILE", help="questions as published")

@@ -104,9 +104,7 @@ def convert(
     return report
 
 
-def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int, chunk: int = CHUNK
-) -> Iterator[Result]:
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int, chunk: int = CHUNK) -> Iterator[Result]:
     """Map over items with processes, in order, with a bounded number of items under way."""
     if workers <= 1:
         yield from map(function, items)

@@ -47,7 +47,7 @@ def info(folder: Path) -> str:
         "tasks and their commonest answers",
     ]
     for task, count in counts.tasks.most_common():
-        lines.append(f"  {task:<12} {count:>8}   {_listed(answers[task], MOST_COMMON)}")
+        lines.append(f"  {task:<20} {count:>8}   {_listed(answers[task], MOST_COMMON)}")
     return "\n".join(lines)
 
 

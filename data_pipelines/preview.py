@@ -18,11 +18,12 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>{title}</title>
 <style>
-body {{ margin: 0 auto; max-width: 1200px; padding: 24px; font: 15px/1.5 system-ui, sans-serif; color: #222; background: #f5f5f3 }}
+body {{ margin: 0 auto; max-width: 1200px; padding: 24px; font: 15px/1.5 system-ui, sans-serif; color: #222;
+  background: #f5f5f3 }}
 h1 {{ font-size: 20px; margin: 0 }}
 .summary {{ color: #666; margin: 0 0 24px }}
-article {{ display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); gap: 24px; margin-bottom: 20px; padding: 20px;
-  background: #fff; border: 1px solid #e2e2de; border-radius: 8px }}
+article {{ display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); gap: 24px; margin-bottom: 20px;
+  padding: 20px; background: #fff; border: 1px solid #e2e2de; border-radius: 8px }}
 h2 {{ grid-column: 1 / -1; font-size: 14px; margin: 0; font-weight: 600 }}
 h2 span, figcaption, .task {{ color: #777; font-weight: 400; font-size: 12px }}
 figure {{ position: relative; margin: 0 0 12px }}
@@ -86,14 +87,13 @@ def _figure(sample: Sample, index: int, content: bytes) -> str:
     image = sample.images[index]
     media = MEDIA_TYPES[image.file.rpartition(".")[2]]
     source = f"data:image/{media};base64,{base64.b64encode(content).decode()}"
-    boxes = "".join(
-        _box(sample, number) for number, region in enumerate(sample.regions, start=1) if region.image == index
-    )
+    boxes = "".join(_box(sample, number) for number, region in enumerate(sample.regions, start=1) if region.image == index)
     tags = ", ".join(f"{tag.name} {tag.score:.2f}" for tag in image.tags)
     caption = escape(f"image {index + 1}, {image.width}x{image.height}" + (f"; tags: {tags}" if tags else ""))
     return (
         f'<figure><div><img alt="{caption}" src="{source}">'
-        f'<svg viewBox="0 0 {image.width} {image.height}">{boxes}</svg></div><figcaption>{caption}</figcaption></figure>'
+        f'<svg viewBox="0 0 {image.width} {image.height}">{boxes}</svg></div>'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 

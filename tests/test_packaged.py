@@ -66,7 +66,7 @@ def test_a_missing_package_is_answered_with_the_command_that_installs_it(empty_c
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="'gpt5'.*smollm2-135m-instruct, dinov2-small"):
+    with pytest.raises(ValueError, match=r"'gpt5'.*smollm2-135m-instruct, dinov2-small"):
         resolve("packaged:gpt5")
 
 
@@ -88,10 +88,14 @@ def test_dinov2_equals_the_onnx_it_was_lifted_from():
     from onnx.reference import ReferenceEvaluator
 
     graph_file = source(DINOV2)
+    model = onnx.load(graph_file)
+    names = [node.output[0] for node in model.graph.node]
     deepest = "/backbone/encoder/layer.11/Add_1_output_0"
-    encoder_graph = onnx.utils.Extractor(onnx.load(graph_file)).extract_model(["input_image"], [deepest])
+    del model.graph.node[names.index(deepest) + 1 :]  # the saliency decoder
+    del model.graph.output[:]
+    model.graph.output.append(onnx.helper.make_tensor_value_info(deepest, onnx.TensorProto.FLOAT, None))
     pixels_ICHW = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    expected_IPV = ReferenceEvaluator(encoder_graph).run(None, {"input_image": pixels_ICHW.numpy()})[0]
+    expected_IPV = ReferenceEvaluator(model).run(None, {"input_image": pixels_ICHW.numpy()})[0]
 
     encoder = VisionEncoder("vit_small_patch14_dinov2", weights="packaged:dinov2-small", taps=(11,))
     (found_IPV,) = encoder(pixels_ICHW)
@@ -102,6 +106,12 @@ def test_dinov2_fills_timm_s_model_without_a_remainder():
     source(DINOV2)
     model = timm.create_model("vit_small_patch14_dinov2", num_classes=0)
     model.load_state_dict(load_file(packaged_path("dinov2-small")), strict=True)
+
+
+ENGLISH = (
+    "Dogs are loyal animals that love their owners. Cats, on the other hand, are more independent and spend much of "
+    "the day asleep."
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +135,11 @@ def test_smollm2_answers_in_english(smollm2):
     )
 
 
-def test_smollm2_is_as_sure_of_plain_english_as_the_original(smollm2):
+def test_smollm2_finds_plain_english_likely(smollm2):
     tokenizer, model = smollm2
-    ids_BT = tokenizer("Dogs are loyal animals that love their owners. Cats are more independent.", return_tensors="pt").input_ids
+    ids_BT = tokenizer(ENGLISH, return_tensors="pt").input_ids
     assert model.dtype == torch.bfloat16
-    assert model(ids_BT, labels=ids_BT).loss.item() < 4  # a wrong order of the rotary rows gives 7 and more
+    assert model(ids_BT, labels=ids_BT).loss.item() < 3.5  # 3.12; with the rotary rows in GGUF's order 4.08
     assert model.lm_head.weight is model.model.embed_tokens.weight
 
 

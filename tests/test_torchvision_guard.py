@@ -1,4 +1,4 @@
-import importlib.util
+import os
 import subprocess
 import sys
 
@@ -17,9 +17,15 @@ specification.loader.exec_module(guard)
 
 
 def run(code: str, folder=None) -> subprocess.CompletedProcess:
-    """Runs code in a fresh process; `folder` comes first on its import path."""
+    """Runs code in a fresh process, nothing compiled; `folder` comes first on its import path."""
     path = f"import sys; sys.path.insert(0, {str(folder)!r})\n" if folder else ""
-    return subprocess.run([sys.executable, "-c", path + LOAD_GUARD + code], capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-c", path + LOAD_GUARD + code],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"TORCHDYNAMO_DISABLE": "1"},
+    )
 
 
 def stand_in(tmp_path, code: str):
@@ -36,8 +42,10 @@ def test_a_torchvision_that_imports_is_left_alone(tmp_path):
 
 
 def test_without_torchvision_nothing_happens():
-    found = run("sys.modules['torchvision'] = None; importlib.util.find_spec = lambda name: None\n"
-                "print(guard.ensure_torchvision_imports(), guard._declared_library)")
+    found = run(
+        "sys.modules['torchvision'] = None; importlib.util.find_spec = lambda name: None\n"
+        "print(guard.ensure_torchvision_imports(), guard._declared_library)"
+    )
     assert found.stdout.split() == ["False", "None"], found.stderr
 
 

@@ -3,10 +3,10 @@
 import colorsys
 import random
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 PATTERN_SIDE = 320  # pixels; a picture shows a part of a pattern
 PATTERNS_A_KIND = 6
@@ -34,7 +34,7 @@ class Backdrop:
 
 def draw_backdrop(rng: random.Random, side: int) -> Backdrop:
     """Choose a background for a square picture of `side` pixels."""
-    hue, saturation, value = rng.random(), rng.uniform(0.05, 0.45), rng.uniform(0.85, 1.0)
+    hue, saturation, value = rng.random(), rng.uniform(0.05, 0.35), rng.uniform(0.85, 1.0)
     hue_of_dark, value_of_dark = hue + rng.uniform(-0.06, 0.06), value - rng.uniform(0.06, 0.2)
     return Backdrop(
         pattern=rng.randrange(len(patterns())),
@@ -52,10 +52,11 @@ def paint(backdrop: Backdrop, side: int) -> Image.Image:
     part = patterns()[backdrop.pattern].crop((left, top, left + side, top + side))
     if backdrop.mirrored:
         part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return ImageOps.colorize(part, backdrop.dark, backdrop.light)
+    dark, light = (Image.new("RGB", part.size, color) for color in (backdrop.dark, backdrop.light))
+    return Image.composite(light, dark, mask=part)
 
 
-@lru_cache(maxsize=None)
+@cache
 def patterns() -> tuple[Image.Image, ...]:
     """Grey pictures of `PATTERN_SIDE`: gradients, clouds, stripes, checks, dots and waves, all with some grain."""
     generator = np.random.default_rng(_PATTERN_SEED)

@@ -11,7 +11,8 @@ from data_pipelines.scenes.objects import COLORS, Nouns, nouns_of, sprite
 from triscope.data.boxes import Box, BoxSpace
 
 PICTURE_SIDE = 224  # pixels
-LONG_SIDES = {"small": (40, 45, 50), "large": (72, 80, 88)}  # pixels of a thing's longer side: a clear gap between the two
+# Pixels of a thing's longer side, with a clear gap between the two sizes.
+LONG_SIDES = {"small": (36, 42, 48), "large": (72, 80, 88)}
 MOST_LARGE = 2  # of a scene's things, so that all find a place
 GAP = 5  # pixels kept free between things
 TOTALS = {1: (2, 3, 4, 4), 2: (3, 4, 4, 4), 3: (3, 4, 4, 4)}  # copies of the focus: how many things a scene holds
@@ -62,7 +63,7 @@ class Thing:
     @property
     def pixel_box(self) -> Box:
         """Its box as samples hold it."""
-        return Box(*self.box, BoxSpace.PIXELS)
+        return Box(*map(float, self.box), BoxSpace.PIXELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def _draw_sizes(rng: random.Random, total: int, differing: int) -> list[str]:
 
 
 def _placed(rng: random.Random, things: list[Thing]) -> list[Thing]:
-    """The things on free places: `ALIGNED_SHARE` of scenes in a row or a column if one is found, all others anywhere."""
+    """The things on free places, for `ALIGNED_SHARE` of the scenes in a row or a column if they fit, else anywhere."""
     line = rng.randint(*LINE_RANGE)
     aligned = rng.choice(((None, line), (line, None)))
     rounds = _ROUNDS if rng.random() < ALIGNED_SHARE else 0
@@ -185,13 +186,18 @@ def _free_box(rng: random.Random, size: tuple[int, int], lines: Lines, taken: li
     for _ in range(_TRIES):
         left = least_left + int(rng.random() * (most_left - least_left + 1))
         top = least_top + int(rng.random() * (most_top - least_top + 1))
-        right, bottom = left + size[0], top + size[1]
-        if all(
-            right + GAP <= other_left or other_right + GAP <= left or bottom + GAP <= other_top or other_bottom + GAP <= top
-            for other_left, other_top, other_right, other_bottom in taken
-        ):
-            return left, top, right, bottom
+        box = (left, top, left + size[0], top + size[1])
+        if all(_are_apart(box, other) for other in taken):
+            return box
     return None
+
+
+def _are_apart(first: PixelBox, second: PixelBox) -> bool:
+    """Whether `GAP` pixels lie between two boxes, across or down."""
+    left, top, right, bottom = first
+    other_left, other_top, other_right, other_bottom = second
+    across = right + GAP <= other_left or other_right + GAP <= left
+    return across or bottom + GAP <= other_top or other_bottom + GAP <= top
 
 
 def _span(length: int, line: int | None) -> tuple[int, int]:

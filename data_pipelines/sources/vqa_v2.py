@@ -13,7 +13,8 @@ from triscope.data.sample import Level
 class VqaV2(Source):
     """Answer questions about COCO pictures.
 
-    The picture's file follows from its COCO number. The ten answers are the references, as the VQA accuracy needs them; the one given most often stands first.
+    The picture's file follows from its COCO number. The ten answers are the references, as the VQA accuracy needs them;
+    the one given most often stands first.
 
     Args:
         questions: `v2_OpenEnded_*_questions.json`.

@@ -185,7 +185,7 @@ def _llama_name(gguf_name: str) -> str:
 
 
 def _halves_apart(matrix: np.ndarray, heads: int) -> np.ndarray:
-    """Undo GGUF's order of a head's rows: it pairs rotary dimensions (0, 32, 1, 33, ...), Transformers splits halves."""
+    """Undo GGUF's order of a head's rows: rotary pairs lie together there (0, 32, 1, 33, ...)."""
     rows, columns = matrix.shape
     return matrix.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
@@ -203,9 +203,7 @@ def _save_tokenizer(metadata: dict, folder: Path) -> None:
     )
     tokenizer.decoder = decoders.ByteLevel()
     control = 3  # of `tokenizer.ggml.token_type`
-    specials = [
-        word for word, kind in zip(words, metadata["tokenizer.ggml.token_type"], strict=True) if kind == control
-    ]
+    specials = [word for word, kind in zip(words, metadata["tokenizer.ggml.token_type"], strict=True) if kind == control]
     tokenizer.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in specials])
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -299,8 +297,8 @@ def main() -> None:
         file = weights.folder / "model.safetensors"
         if (found := digest(load_file(file))) != weights.tensors_sha256:
             raise RuntimeError(f"{file} is damaged (SHA-256 {found}): delete {weights.folder} and run this again")
-        source = f"{weights.package} {weights.version}"
-        rows.append((weights.name, source, weights.licence, f"{file.stat().st_size / 1e6:.0f} MB", weights.tensors_sha256))
+        source, size = f"{weights.package} {weights.version}", f"{file.stat().st_size / 1e6:.0f} MB"
+        rows.append((weights.name, source, weights.licence, size, weights.tensors_sha256))
         print(f"{weights.name}: ready at {weights.folder / weights.entry}", flush=True)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -19,17 +19,17 @@ from triscope.components.language import IGNORED_LABEL, LanguageModel
 REGION, IMAGE = 0, 1
 LLAMA = LlamaConfig(
     vocab_size=61,
-    hidden_size=32,
-    intermediate_size=48,
+    hidden_size=64,
+    intermediate_size=128,
     num_hidden_layers=2,
     num_attention_heads=4,
     num_key_value_heads=2,
-    initializer_range=0.3,
+    initializer_range=0.2,
     eos_token_id=2,
     pad_token_id=0,
 )
-T5_SIZES = {"vocab_size": 61, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
-T5_KIND = {"feed_forward_proj": "gated-gelu", "decoder_start_token_id": 0, "initializer_factor": 0.7}
+T5_SIZES = {"vocab_size": 61, "d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4}
+T5_KIND = {"feed_forward_proj": "gated-gelu", "decoder_start_token_id": 0, "initializer_factor": 0.5}
 T5 = T5Config(**T5_SIZES, **T5_KIND, tie_word_embeddings=False)
 TIED_T5 = T5Config(**T5_SIZES, **T5_KIND)
 both_kinds = pytest.mark.parametrize("kind", ["llama", "t5"])
@@ -39,8 +39,12 @@ both_kinds = pytest.mark.parametrize("kind", ["llama", "t5"])
 def folders(tmp_path_factory) -> dict[str, Path]:
     """Folders with tiny models of both kinds, weights as Hugging Face saves them."""
     torch.manual_seed(0)
-    models = {"llama": LlamaForCausalLM(LLAMA), "t5": T5ForConditionalGeneration(T5), "t5_tied": T5ForConditionalGeneration(TIED_T5)}
-    models["t5"].lm_head.weight = nn.Parameter(torch.randn(61, 32) * 0.3)
+    models = {
+        "llama": LlamaForCausalLM(LLAMA),
+        "t5": T5ForConditionalGeneration(T5),
+        "t5_tied": T5ForConditionalGeneration(TIED_T5),
+    }
+    models["t5"].lm_head.weight = nn.Parameter(torch.randn(61, 64) * 0.3)
     root = tmp_path_factory.mktemp("models")
     for name, model in models.items():
         model.save_pretrained(root / name)
@@ -168,6 +172,17 @@ def test_padding_may_be_on_either_side(folders, kind):
     assert torch.equal(left.targets_M, right.targets_M)
 
 
+def test_positions_count_the_tokens_of_a_row_wherever_its_padding_is(folders):
+    language = LanguageModel(str(folders["llama"]))
+    positions = []
+    language.model.model.rotary_emb.register_forward_pre_hook(
+        lambda module, inputs, options: positions.append(options["position_ids"]), with_kwargs=True
+    )
+    tensors = batch(language, lengths=(9, 6))
+    language(**tensors), language(**align_right(tensors))
+    assert positions[0][1, :6].tolist() == positions[1][1, 3:].tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_the_head_sees_supervised_tokens_only_and_gives_what_all_positions_would(folders):
     language = awake(LanguageModel(str(folders["llama"]))).eval()
     tensors = batch(language)
@@ -185,7 +200,7 @@ def test_a_causal_model_predicts_each_of_several_answers_and_skips_the_first_tok
     tensors = batch(language, lengths=(9, 6))
     tensors["labels_BT"] = torch.full((2, 9), IGNORED_LABEL)
     tensors["labels_BT"][0, [0, 3, 8]] = torch.tensor([11, 12, 13])
-    tensors["labels_BT"][1, 2] = 14
+    tensors["labels_BT"][1, [0, 2]] = torch.tensor([11, 14])
     for aligned in (tensors, align_right(tensors)):
         predictions = language(**aligned)
         assert predictions.targets_M.tolist() == [12, 13, 14]
@@ -235,7 +250,7 @@ def test_activation_checkpointing_recomputes_with_the_same_levels(folders, kind)
         language = awake(LanguageModel(str(folders[kind]), activation_checkpointing=activation_checkpointing)).train()
         mixture = next(module for module in language.modules() if isinstance(module, AdapterMixture))
         runs = []
-        mixture.register_forward_hook(lambda mixture, inputs, output, to=runs: to.append(output))
+        mixture.register_forward_pre_hook(lambda mixture, inputs, to=runs: to.append(inputs))
         language(**batch(language)).logits_MV.square().mean().backward()
         assert len(runs) == (2 if activation_checkpointing else 1)
         gradients.append([parameter.grad for parameter in language.parameters() if parameter.requires_grad])
@@ -277,11 +292,23 @@ def test_bfloat16_weights_leave_the_adapters_in_float32(folders, kind):
     assert (logits - expected).std() < 0.05 * expected.std()
 
 
+@both_kinds
+def test_weights_can_be_held_in_four_bits(folders, kind, tmp_path):
+    language = awake(LanguageModel(str(folders[kind]), dtype="nf4")).eval()
+    assert "Linear4bit" in {type(module).__name__ for module in language.modules()}
+    predictions = language(**batch(language))
+    predictions.logits_MV.float().sum().backward()
+    assert predictions.logits_MV.isfinite().all()
+    assert all(parameter.grad is not None for parameter in language.parameters() if parameter.requires_grad)
+    with pytest.raises(ValueError, match="weights are not read"):
+        LanguageModel(str(folders[kind]), random_weights=True, dtype="nf4")
+
+
 def test_a_tied_t5_scales_its_head_and_an_untied_one_has_its_own(folders):
     tied, untied = LanguageModel(str(folders["t5_tied"])), LanguageModel(str(folders["t5"]))
     assert tied.model.lm_head.weight is tied.model.shared.weight
     assert untied.model.lm_head.weight is not untied.model.shared.weight
-    for language, scale in ((tied, 32**-0.5), (untied, 1.0)):
+    for language, scale in ((tied, 64**-0.5), (untied, 1.0)):
         language.eval()
         states = []
         language.model.decoder.register_forward_hook(lambda stack, inputs, output, to=states: to.append(output[0]))

@@ -3,7 +3,6 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-
 from triscope.components.vision import VisionEncoder
 
 TINY_EVA = {"embed_dim": 32, "depth": 6, "num_heads": 4, "mlp_ratio": 4.3637}
@@ -103,7 +102,11 @@ def test_no_pictures_give_empty_features():
 def test_weights_are_found_inside_a_whole_clip_checkpoint(tmp_path):
     source = tiny_clip(taps=(3,))
     checkpoint = {f"visual.{key}": value for key, value in source.tower.state_dict().items()}
-    checkpoint |= {"positional_embedding": torch.zeros(77, 8), "logit_scale": torch.zeros(()), "visual.proj": torch.ones(64, 8)}
+    checkpoint |= {
+        "positional_embedding": torch.zeros(77, 8),
+        "logit_scale": torch.zeros(()),
+        "visual.proj": torch.ones(64, 8),
+    }
     torch.save({"epoch": 3, "state_dict": checkpoint}, tmp_path / "clip.pt")
     encoder = tiny_clip(weights=str(tmp_path / "clip.pt"))
     for key, value in encoder.tower.state_dict().items():
@@ -143,7 +146,7 @@ def test_taps_that_do_not_fit_are_refused(taps):
 
 
 def test_an_unknown_tower_is_answered_with_names_like_it():
-    with pytest.raises(ValueError, match="EVA01-g-15.*EVA01-g-14"):
+    with pytest.raises(ValueError, match=r"EVA01-g-15.*EVA01-g-14"):
         VisionEncoder("EVA01-g-15")
 
 

@@ -15,9 +15,7 @@ def load(name):
 @pytest.fixture
 def nlg_eval():
     folder = shared("metric_fixtures") / "nlg_eval"
-    candidates, first, second = (
-        (folder / name).read_text().splitlines() for name in ("hyp.txt", "ref1.txt", "ref2.txt")
-    )
+    candidates, first, second = ((folder / name).read_text().splitlines() for name in ("hyp.txt", "ref1.txt", "ref2.txt"))
     references = [list(pair) for pair in zip(first, second, strict=False)]
     return candidates[: len(references)], references, json.loads((folder / "expected.json").read_text())
 
@@ -77,10 +75,14 @@ def test_rouge_weighs_recall_and_takes_the_best_of_each():
 def test_cider_of_an_item_depends_on_the_corpus_it_stands_in():
     candidates, references = ["a red dog", "a red cat", "two boats"], [["a red dog"], ["a red cat"], ["two boats"]]
     whole, alone = cider_d(candidates, references), cider_d(candidates[:1], references[:1])
-    assert whole.tolist() == pytest.approx(
-        [7.5, 7.5, 5.0]
-    )  # no n-gram of length 4, and none of length 3 in "two boats"
+    assert whole.tolist() == pytest.approx([7.5, 7.5, 5.0])  # no n-gram of length 4, and none of length 3 in "two boats"
     assert alone[0] == 0.0
+
+
+def test_cider_credits_a_repeated_word_once():
+    # One shared word, thrice in the candidate: min(3w, w) * w over norms 3w and sqrt(3) w, a quarter for the four lengths.
+    expected = 10 / 4 / (3 * 3**0.5)
+    assert cider_d(["dog dog dog", "two boats"], [["a dog here"], ["two boats"]])[0] == pytest.approx(expected)
 
 
 def test_cider_is_lower_for_a_longer_caption_and_for_repetition():

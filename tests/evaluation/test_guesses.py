@@ -80,9 +80,7 @@ def test_a_count_is_guessed_from_any_kind_and_a_color_from_any_object():
 
 
 def test_rows_without_known_objects_have_no_such_guess():
-    assert guess_levels([row("a:0", "recognition", ("dog",), objects=None)]) == {
-        "region/recognition_acc": {"constant": 1.0}
-    }
+    assert guess_levels([row("a:0", "recognition", ("dog",), objects=None)]) == {"region/recognition_acc": {"constant": 1.0}}
 
 
 def test_a_caption_is_guessed_by_a_caption_of_another_picture():
@@ -103,9 +101,7 @@ def test_a_description_is_guessed_by_another_region_of_the_same_picture():
         row("b:0", "description", ("sea",)),
     ]
     levels = guess_levels(rows)
-    assert levels["region/description_rouge_l"]["other_answer"] == pytest.approx(
-        0.5
-    )  # red, of the two rows of picture a
+    assert levels["region/description_rouge_l"]["other_answer"] == pytest.approx(0.5)  # red, of the two rows of picture a
     assert levels["region/description_acc"] == {"constant": pytest.approx(1 / 3), "other_answer": 0.0}
 
 

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from triscope.callbacks.pictures import log_picture
 from triscope.data.batch import Batch
 from triscope.data.boxes import Box, BoxSpace
-from triscope.evaluation.tasks import Prediction
+from triscope.evaluation.predictions import Prediction
+from triscope.evaluation.results import PLAIN
 from triscope.stages.base import Stage
 
 TRUE_COLOR, PREDICTED_COLOR, REGION_COLOR = "#00c853", "#ff1744", "#2979ff"
@@ -42,7 +43,8 @@ class PictureBoard(lightning.Callback):
         """Draw the board, save it and log it."""
         if trainer.sanity_checking:
             return
-        shown = choose_rows([one for one in stage.predictions.get("", []) if one.row.key in self._pictures], self.rows)
+        predictions = [prediction for by_control in stage.predictions.values() for prediction in by_control[PLAIN]]
+        shown = choose_rows([prediction for prediction in predictions if prediction.row.key in self._pictures], self.rows)
         if shown:
             cells = [draw_prediction(self._pictures[prediction.row.key], prediction) for prediction in shown]
             log_picture(trainer, "board", board(cells), "green: true box, red: predicted box, blue: region asked about")

@@ -3,22 +3,23 @@
     feed-forward(x) + sum over k of  G_k[level of the row] * H_k(x)      H_k(x) = s_k (Up_k relu(Down_k x))
 
 The router G is no network: a learned vector of width D for each (adapter k, level of the task), picked per row by the
-level that the data states. Parameters stay in float32 beside a bfloat16 language model; matrix products are taken in the
-precision of x, and what is added to the feed-forward's output has it too.
+level that the data states. Parameters stay in float32 beside a bfloat16 language model; matrix products are taken in
+the precision of x, and what is added to the feed-forward's output has it too.
 """
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class Adapter(nn.Module):
     """A bottleneck beside a feed-forward layer, zero at the start: scale * (Up relu(Down x)).
 
-    Source: LION section 3.2 and its public code. The scale holds one number in one dimension, as FSDP2 shards no scalars.
+    Source: Chen et al., "LION" (arXiv 2311.11860), and its public code. The scale is a vector of one number, as FSDP2
+    shards no scalars.
 
     Args:
         width: D, of the language model.
@@ -37,9 +38,9 @@ class Adapter(nn.Module):
     def forward(self, x_BTD: Tensor) -> Tensor:
         """What is to be added to the feed-forward's output: (B, T, D) in the precision of x."""
         dtype = x_BTD.dtype
-        hidden = F.linear(x_BTD, self.down.weight.to(dtype), self.down.bias.to(dtype)).relu()
+        hidden = nn.functional.linear(x_BTD, self.down.weight.to(dtype), self.down.bias.to(dtype)).relu()
         up, bias = self.scale * self.up.weight, self.scale * self.up.bias
-        return F.linear(hidden, up.to(dtype), bias.to(dtype)).to(dtype)
+        return nn.functional.linear(hidden, up.to(dtype), bias.to(dtype)).to(dtype)
 
 
 class AdapterMixture(nn.Module):
@@ -47,7 +48,7 @@ class AdapterMixture(nn.Module):
 
     At the start level t has weight 1 on its own adapter and 0 on the others, so that adapters trained apart can be put
     together without a change. With one level only there is no router and its adapter serves every row.
-    Source: LION section 3.2; the public code routes whole batches, here each row has its own level.
+    Source: Chen et al., "LION" (arXiv 2311.11860). The public code routes whole batches; here each row has its level.
 
     Args:
         width: D, of the language model.
@@ -77,24 +78,24 @@ class AdapterMixture(nn.Module):
         Raises:
             ValueError: the rows are no multiple of the levels.
         """
-        adapters = list(self.adapters.values())
+        adapters = cast(list[Adapter], list(self.adapters.values()))
         if self.router is None:
             return adapters[0](x_BTD)
         if x_BTD.shape[0] % level_B.shape[0]:
             raise ValueError(
-                f"adapters: found {x_BTD.shape[0]} rows and {level_B.shape[0]} levels; expected one level a row, or the same "
-                "number of beams for every row. Give level_B one entry for each row of the batch."
+                f"adapters: found {x_BTD.shape[0]} rows and {level_B.shape[0]} levels; expected one level a row, or "
+                "the same number of beams for every row. Give level_B one entry for each row of the batch."
             )
         # One wide bottleneck for all adapters. Scale, routing and Up are linear, so they fold into one (R, D) matrix a
         # level: routing then costs nothing per token and stores no adapter's output for the backward pass.
         dtype = x_BTD.dtype
         down_RD = torch.cat([adapter.down.weight for adapter in adapters])
         down_R = torch.cat([adapter.down.bias for adapter in adapters])
-        gains_LD = [self.router[level] * adapter.scale for level, adapter in self.adapters.items()]
+        gains_LD = [self.router[level] * a.scale for level, a in zip(self.adapters, adapters, strict=True)]
         up_LRD = torch.cat([gain[:, None] * a.up.weight.T for gain, a in zip(gains_LD, adapters, strict=True)], dim=1)
         up_LD = torch.stack([gain * a.up.bias for gain, a in zip(gains_LD, adapters, strict=True)]).sum(0)
 
-        hidden_BTR = F.linear(x_BTD, down_RD.to(dtype), down_R.to(dtype)).relu()
+        hidden_BTR = nn.functional.linear(x_BTD, down_RD.to(dtype), down_R.to(dtype)).relu()
         hidden_BTR = hidden_BTR.reshape(level_B.shape[0], -1, down_R.shape[0])  # beams of a row share its matrix
         routed = torch.baddbmm(up_LD.to(dtype)[level_B, None], hidden_BTR, up_LRD.to(dtype)[level_B])
         return routed.view_as(x_BTD).to(dtype)
@@ -110,12 +111,13 @@ class AdapterMixture(nn.Module):
         """
         if not levels or not set(levels) <= set(self.adapters):
             raise ValueError(
-                f"levels to keep: found {list(levels)}; expected some of {list(self.adapters)}. Give the language model "
-                "an adapter for each level that the stage trains, or change the stage's levels."
+                f"levels to keep: found {list(levels)}; expected some of {list(self.adapters)}. Give the language "
+                "model an adapter for each level that the stage trains, or change the stage's levels."
             )
         for level in [level for level in self.adapters if level not in levels]:
             del self.adapters[level]
-            del self.router[level]
+            if self.router is not None:
+                del self.router[level]
         if len(self.adapters) == 1:
             self.router = None
 
@@ -133,8 +135,8 @@ class AdaptedFeedForward(nn.Module):
     """A feed-forward layer and the adapters beside it, both fed the same input.
 
     Args:
-        original: the layer. T5's holds its own norm and residual sum, so that the adapters read the residual stream as it
-            is, without norm (as LION does); Llama's is fed the normalised stream, and so are the adapters.
+        original: the layer. T5's holds its own norm and residual sum, so that the adapters read the residual stream
+            without norm, as in LION; Llama's is fed the normalised stream, and so are the adapters (LION has no such).
         mixture: the adapters.
         route: where the levels of the rows stand.
     """

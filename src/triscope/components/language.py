@@ -1,4 +1,4 @@
-"""Language models of Hugging Face, T5-like (seq2seq) or Llama-like (causal), with adapters in every feed-forward layer."""
+"""Language models of Hugging Face, T5-like (seq2seq) or Llama-like (causal), with adapters in every feed-forward."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,6 +12,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -21,6 +22,7 @@ from triscope.components.adapters import AdaptedFeedForward, AdapterMixture, Rou
 from triscope.packaged import resolve
 
 IGNORED_LABEL = -100
+Precision = Literal["float32", "bfloat16", "nf4"]
 AttentionImplementation = Literal["auto", "sdpa", "eager"]
 
 
@@ -45,9 +47,10 @@ class LanguageModel(nn.Module):
 
     Args:
         path: a Hugging Face folder, the name of a model on the hub, or "packaged:NAME" (`triscope.packaged`).
-        random_weights: start from random weights though `path` has some. A folder with nothing but `config.json` does in
-            any case; on the meta device this builds a model of any size at no cost.
-        dtype: precision of the language model's weights. Adapters are always float32.
+        random_weights: start from random weights though `path` has some. A folder with nothing but `config.json` does
+            in any case; on the meta device this builds a model of any size at no cost.
+        dtype: precision of the language model's weights; "nf4" holds them in 4 bits and computes in bfloat16. Adapters
+            are always float32.
         adapter_bottleneck: inner width of the adapters; None for a language model without adapters.
         levels: names of the adapters in each feed-forward layer; see `AdapterMixture`.
         config_overrides: fields of the model's configuration to change, such as `dense_act_fn: gelu` for the exact GELU
@@ -62,15 +65,15 @@ class LanguageModel(nn.Module):
         route: the levels of the rows that are in the model now.
 
     Raises:
-        ValueError: a field of `config_overrides` that the configuration does not have, or an architecture whose
-            feed-forward layers are not found.
+        ValueError: a field of `config_overrides` that the configuration does not have, an architecture whose
+            feed-forward layers are not found, or random weights in 4 bits.
     """
 
     def __init__(
         self,
         path: str,
         random_weights: bool = False,
-        dtype: Literal["float32", "bfloat16"] = "float32",
+        dtype: Precision = "float32",
         adapter_bottleneck: int | None = 64,
         levels: Sequence[str] = ("region", "image"),
         config_overrides: dict[str, Any] | None = None,
@@ -82,9 +85,10 @@ class LanguageModel(nn.Module):
         config = _configuration(self._path, config_overrides or {})
         self.seq2seq: bool = config.is_encoder_decoder
         self.random_weights = random_weights or _has_no_weights(Path(self._path))
-        self.model = _load(None if self.random_weights else self._path, config, getattr(torch, dtype), attention)
+        build = _random_model if self.random_weights else _pretrained_model
+        self.model: Any = build(self._path, config, dtype, attention)  # Any, as PreTrainedModel has no `generate`
         self.model.requires_grad_(False)
-        self.width: int = self.model.get_input_embeddings().embedding_dim
+        self.width: int = config.hidden_size
         self.route = Route()
         if adapter_bottleneck is not None:
             for name in _feed_forward_names(self.model):
@@ -114,8 +118,8 @@ class LanguageModel(nn.Module):
     def forward(self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, level_B: Tensor) -> TokenPredictions:
         """Predict every supervised token of each row from what stands before it.
 
-        A seq2seq model reads with its encoder what is not supervised and writes the supervised tokens, which must be the
-        tail of the row, with its decoder. A causal model reads the row as it stands. Padding may be on either side.
+        A seq2seq model reads with its encoder what is not supervised and writes the supervised tokens, which must be
+        the tail of the row, with its decoder. A causal model reads the row as it stands. Padding may be on either side.
 
         Args:
             embeddings_BTD: rows of text and feature embeddings.
@@ -164,8 +168,8 @@ class LanguageModel(nn.Module):
         if not self.seq2seq and not bool(valid_BT[:, -1].all()):
             row = int((~valid_BT[:, -1]).nonzero()[0])
             raise ValueError(
-                f"generate: found padding at the end of row {row}; expected every row of a causal model to end with its last "
-                "token. Pad before the row (`fuse(..., align_right=True)`)."
+                f"generate: found padding at the end of row {row}; expected every row of a causal model to end with "
+                "its last token. Pad before the row (`fuse(..., align_right=True)`)."
             )
         self.route.level_B = level_B
         defaults = self.model.generation_config
@@ -197,7 +201,7 @@ class LanguageModel(nn.Module):
             position_ids=(valid_BT.cumsum(1) - 1).clamp(min=0),  # of the row, wherever its padding is
             use_cache=False,
         ).last_hidden_state
-        # The state at a position predicts the token behind it; the vocabulary is multiplied where there is a label only.
+        # The state at a position predicts the token behind it; the head works only where that token has a label.
         next_BT = labels_BT[:, 1:]
         predicts_BT = (next_BT != IGNORED_LABEL) & valid_BT[:, :-1]
         logits_MV = self.model.get_output_embeddings()(hidden_BTD[:, :-1][predicts_BT])
@@ -209,8 +213,8 @@ class LanguageModel(nn.Module):
         behind_B = (read_BT & (supervised_BT.cumsum(1) > 0)).any(1)
         if bool(behind_B.any()):
             raise ValueError(
-                f"seq2seq: found tokens to read behind the supervised ones in row {int(behind_B.nonzero()[0])}; expected the "
-                "answer to end the row. Supervise the last answer of a conversation only."
+                f"seq2seq: found tokens to read behind the supervised ones in row {int(behind_B.nonzero()[0])}; "
+                "expected the answer to end the row. Supervise the last answer of a conversation only."
             )
         # What is read is one stretch of a row, so a column that no row reads lies outside and can go.
         read_columns = read_BT.any(0)
@@ -247,30 +251,49 @@ def _has_no_weights(folder: Path) -> bool:
     return folder.is_dir() and not any(True for kind in ("*.safetensors", "*.bin") for _ in folder.glob(kind))
 
 
-def _load(path: str | None, config: PretrainedConfig, dtype: torch.dtype, attention: str) -> PreTrainedModel:
-    """The model with the weights of `path`, or random ones if there is none."""
+def _pretrained_model(path: str, config: PretrainedConfig, dtype: Precision, attention: str) -> PreTrainedModel:
+    """The model with the weights of `path`, in 4 bits if asked for (NF4 with double quantisation, as QLoRA does)."""
     auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    options = {"dtype": dtype, "attn_implementation": _attention(attention, dtype)}
-    if path is not None:
-        return auto_class.from_pretrained(path, config=config, **options)
-    model = auto_class.from_config(config, **options)
-    # transformers 5 ties the head of every T5 that it builds, also where the configuration says it has its own (T5 1.1 and
-    # FlanT5). When weights are read they are untied again; here it has to be done.
+    four_bit = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    quantization = {"quantization_config": four_bit} if dtype == "nf4" else {}
+    computed_in = torch.float32 if dtype == "float32" else torch.bfloat16
+    return auto_class.from_pretrained(
+        path, config=config, dtype=computed_in, attn_implementation=_attention(attention, computed_in), **quantization
+    )
+
+
+def _random_model(path: str, config: PretrainedConfig, dtype: Precision, attention: str) -> PreTrainedModel:
+    """The model with weights as its architecture initialises them."""
+    if dtype == "nf4":
+        raise ValueError(
+            f"dtype: found nf4 for {path}, whose weights are not read; expected weights to quantise. Give a path with "
+            "weights, or set dtype to bfloat16."
+        )
+    auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    computed_in = getattr(torch, dtype)
+    model = auto_class.from_config(config, dtype=computed_in, attn_implementation=_attention(attention, computed_in))
+    # transformers 5 ties the head of every T5 that it builds, also where the configuration says that it has its own, as
+    # FlanT5's does. Weights that are read untie it again; here it has to be done.
     if getattr(config, "scale_decoder_outputs", True) is False:
         model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().clone())
     return model
 
 
-def _attention(choice: str, dtype: torch.dtype) -> str:
+def _attention(choice: str, computed_in: torch.dtype) -> str:
     """The attention implementation for a precision on this machine.
 
-    On a CPU in bfloat16, matrix products and softmax ("eager") are faster than the fused kernel: measured forward and
-    backward, Llama of width 576, 6 layers, batch 4 x 256: 0.75 s against 0.99 s on one core, 0.35 s against 0.40 s on two.
-    In float32 the fused kernel is faster (1.30 s against 1.36 s).
+    On a CPU in bfloat16, matrix products and softmax ("eager") are faster than the fused kernel. Measured forward and
+    backward, Llama of width 576, 6 layers, batch 4 x 256: 0.75 s against 0.99 s on one core, 0.35 s against 0.40 s on
+    two. In float32 the fused kernel is faster (1.30 s against 1.36 s).
     """
     if choice != "auto":
         return choice
-    return "eager" if dtype == torch.bfloat16 and not torch.cuda.is_available() else "sdpa"
+    return "eager" if computed_in == torch.bfloat16 and not torch.cuda.is_available() else "sdpa"
 
 
 def _feed_forward_names(model: PreTrainedModel) -> list[str]:
@@ -281,8 +304,8 @@ def _feed_forward_names(model: PreTrainedModel) -> list[str]:
         names = [name for name, _ in model.named_modules() if name.endswith(".mlp")]
     if not names:
         raise ValueError(
-            f"adapters: found no feed-forward layer in {type(model).__name__}; expected T5's `DenseReluDense` or Llama's "
-            "`mlp`. Use a model of these kinds, or set adapter_bottleneck to null."
+            f"adapters: found no feed-forward layer in {type(model).__name__}; expected T5's `DenseReluDense` or "
+            "Llama's `mlp`. Use a model of these kinds, or set adapter_bottleneck to null."
         )
     return names
 

@@ -1,6 +1,8 @@
 """The frozen vision tower, tapped at several depths (LION: EVA ViT-g after blocks 38, 28 and 18)."""
 
 from difflib import get_close_matches
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ from triscope.packaged import resolve
 class VisionEncoder(nn.Module):
     """A vision transformer that returns the raw outputs of some of its blocks.
 
-    The tower is frozen for good: no gradients, always in evaluation mode, whatever `train()` is told. Blocks above the
-    deepest tap, the final norm and the head are dropped when it is built. Cast it to another precision with `.to(dtype)`.
+    The tower is frozen for good: no gradients, always in evaluation mode, whatever `train()` is told. Blocks above
+    the deepest tap, the final norm and the head are dropped when it is built. `.to(dtype)` sets its precision.
     Built under `torch.device("meta")` it has the real shapes and reads no weights.
 
     Args:
@@ -41,6 +43,8 @@ class VisionEncoder(nn.Module):
 
     Source: LION (arXiv 2311.11860), section 3.2; the depth convention (39 of EVA-g's 40 blocks) is BLIP-2's.
     """
+
+    tower: Any  # of open_clip or timm; both know `forward_intermediates` and `prune_intermediate_layers`
 
     def __init__(
         self,
@@ -83,13 +87,17 @@ class VisionEncoder(nn.Module):
                 f"pixels_ICHW is {tuple(pixels_ICHW.shape)}, but this tower takes (I, 3, {self.image_size}, "
                 f"{self.image_size}): resize the pictures, or build VisionEncoder with their image_size"
             )
+        if len(pixels_ICHW) == 0:
+            return [self._normalised(pixels_ICHW).new_empty(0, self.patches, self.width) for _ in self.taps]
         pixels_ICHW = self._normalised(pixels_ICHW)
-        asked: dict[str, Any] = {"indices": sorted(self.taps), "output_fmt": "NLC", "intermediates_only": True}
+        intermediates = partial(
+            self.tower.forward_intermediates, indices=sorted(self.taps), output_fmt="NLC", intermediates_only=True
+        )
         if isinstance(self.tower, OpenClipVisionTransformer):
-            found = self.tower.forward_intermediates(pixels_ICHW, output_extra_tokens=True, **asked)
+            found = intermediates(pixels_ICHW, output_extra_tokens=True)
             tokens_L = zip(found["image_intermediates"], found["image_intermediates_prefix"], strict=True)
         else:
-            tokens_L = self.tower.forward_intermediates(pixels_ICHW, return_prefix_tokens=True, **asked)
+            tokens_L = intermediates(pixels_ICHW, return_prefix_tokens=True)
         features_LIPV = [torch.cat([class_token, patches], dim=1) for patches, class_token in tokens_L]
         return features_LIPV[::-1]
 
@@ -112,7 +120,7 @@ def _build_tower(name: str, image_size: int, options: dict[str, Any]) -> tuple[A
         raise ValueError(f"tower {name!r} is known to neither open_clip nor timm. Names like it: {near}")
     if config is None or "timm_model_name" in config["vision_cfg"]:
         timm_name = name if config is None else config["vision_cfg"]["timm_model_name"]
-        tower = timm.create_model(timm_name, img_size=image_size, num_classes=0, **options)
+        tower: Any = timm.create_model(timm_name, img_size=image_size, num_classes=0, **options)
         mean, std = tower.pretrained_cfg["mean"], tower.pretrained_cfg["std"]
         is_suitable = getattr(tower, "cls_token", None) is not None and tower.num_prefix_tokens == 1
     else:
@@ -128,7 +136,7 @@ def _build_tower(name: str, image_size: int, options: dict[str, Any]) -> tuple[A
     return tower, tuple(mean), tuple(std)
 
 
-def _blocks(tower: Any) -> nn.Module:
+def _blocks(tower: Any) -> Any:
     return tower.transformer.resblocks if isinstance(tower, OpenClipVisionTransformer) else tower.blocks
 
 
@@ -137,7 +145,7 @@ def _positions_name(tower: Any) -> str:
 
 
 def _check_taps(taps: tuple[int, ...], depth: int, tower: str) -> None:
-    is_descending = all(deeper > shallower for deeper, shallower in zip(taps, taps[1:], strict=False))
+    is_descending = all(deeper > shallower for deeper, shallower in pairwise(taps))
     if not taps or not is_descending or taps[0] >= depth or taps[-1] < 0:
         raise ValueError(
             f"taps {list(taps)} do not fit the {depth} blocks of {tower}: give blocks from {depth - 1} down to 0, "
@@ -147,7 +155,8 @@ def _check_taps(taps: tuple[int, ...], depth: int, tower: str) -> None:
 
 def _load(tower: Any, path: Path) -> None:
     """Fill the tower from a file; parts of the file that it has dropped (upper blocks, norm, head, text) are left."""
-    state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    is_safetensors = path.suffix == ".safetensors"
+    state: dict = load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
     state = state.get("state_dict", state)
     class_token = "class_embedding" if isinstance(tower, OpenClipVisionTransformer) else "cls_token"
     prefix = next((key.removesuffix(class_token) for key in state if key.endswith(class_token)), "")
@@ -172,7 +181,7 @@ def _load(tower: Any, path: Path) -> None:
 
 
 def _resampled(positions: Tensor, patches: int) -> Tensor:
-    """Learned positions ([1,] P, V) on another square grid: bicubic without antialiasing, as BLIP-2 and DINOv2 do it."""
+    """Learned positions ([1,] P, V) on another square grid: bicubic, not antialiased, as in BLIP-2 and DINOv2."""
     if positions.shape[-2] == patches:
         return positions
     side = round((patches - 1) ** 0.5)

@@ -56,7 +56,7 @@ class DataModule(LightningDataModule):
         samples_per_batch: int = 8,
         evaluation_samples_per_batch: int | None = None,
         conversations_per_image: int | None = None,
-        levels: list[Level] | None = None,
+        levels: list[Literal["image", "region"]] | None = None,
         tasks: list[str] | None = None,
         prompt_style: PromptStyle = PromptStyle(),  # noqa: B008  (frozen)
         samples_per_epoch: int | None = None,
@@ -159,9 +159,7 @@ class DataModule(LightningDataModule):
         """
         shards = self.sets.get(folder) or ShardSet.open(folder)
         subset = samples is not None and samples < len(shards)
-        stream = SampleStream(
-            {folder: shards}, seed=self.seed, shuffle=subset, samples_per_epoch=samples if subset else None
-        )
+        stream = SampleStream({folder: shards}, seed=self.seed, shuffle=subset, samples_per_epoch=samples if subset else None)
         source = BatchSource(
             stream,
             self._transform(flip_probability=0.0),

@@ -140,6 +140,7 @@ class Loader:
         repeats: bool = False,
     ) -> None:
         self.sampler = steps  # by this name Lightning tells it the epoch
+        self.batch_sampler = None  # Lightning looks for it wherever there is a sampler
         self.bad_samples_allowed = bad_samples_allowed
         self.repeats = repeats
         self.skipped: list[SkippedError] = []

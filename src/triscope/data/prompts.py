@@ -9,8 +9,7 @@ Supervised are the answers with their end-of-text tokens, in braces above. Negat
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from triscope.data.batch import Placeholder, Row
 from triscope.data.boxes import Box, BoxSpace
@@ -19,6 +18,10 @@ from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
 
 # The sentence of LION (section 3.3 of the paper); the soft prompt stands between its parts.
 TAG_SENTENCE = ("According to", ", you are allowed to use or partially use the following tags: [{tags}].")
+
+
+# How a box is written: shares of the picture with three decimals (LION), or whole percent of it.
+BoxFormat = Literal["decimal", "percent"]
 
 
 class TextTokenizer(Protocol):
@@ -53,13 +56,6 @@ class Tokenizers:
     seq2seq: bool
 
 
-class BoxFormat(StrEnum):
-    """How a box is written: shares of the picture with three decimals (LION) or whole percent."""
-
-    DECIMAL = "decimal"
-    PERCENT = "percent"
-
-
 @dataclass(frozen=True)
 class PromptStyle:
     """How a conversation becomes text.
@@ -78,7 +74,7 @@ class PromptStyle:
     """
 
     turn: str = "Question: {prompt} Answer:"
-    box_format: BoxFormat = BoxFormat.DECIMAL
+    box_format: BoxFormat = "decimal"
     tags: bool = False
     max_prompt_tokens: int = 128
     max_answer_tokens: int = 128
@@ -86,9 +82,7 @@ class PromptStyle:
 
     def __post_init__(self) -> None:
         if self.turn.count("{prompt}") != 1:
-            raise ConfigurationError(
-                "prompt_style.turn", repr(self.turn), "one {prompt}", "put {prompt} where the question goes"
-            )
+            raise ConfigurationError("prompt_style.turn", repr(self.turn), "one {prompt}", "put {prompt} where the question goes")
 
 
 def format_box(box: Box, box_format: BoxFormat) -> str:
@@ -97,9 +91,9 @@ def format_box(box: Box, box_format: BoxFormat) -> str:
         raise ValueError(f"a box in {box.space} cannot be written as shares: convert it with Box.to() first")
     corners = [min(max(corner, 0.0), 1.0) for corner in box.corners]
     match box_format:
-        case BoxFormat.DECIMAL:
+        case "decimal":
             return f"[{','.join(f'{corner:.3f}' for corner in corners)}]"
-        case BoxFormat.PERCENT:
+        case "percent":
             return f"[{','.join(str(round(100 * corner)) for corner in corners)}]"
 
 
@@ -112,7 +106,7 @@ def parse_box(text: str, box_format: BoxFormat) -> Box | None:
     found = _BRACKETS.search(text)
     if found is None:
         return None
-    extent = 1.0 if box_format == BoxFormat.DECIMAL else 100.0
+    extent = 1.0 if box_format == "decimal" else 100.0
     x1, y1, x2, y2 = (float(number) / extent for number in found.groups())
     return Box(x1, y1, x2, y2, BoxSpace.UNIT) if x1 < x2 <= 1 and y1 < y2 <= 1 else None
 
@@ -219,23 +213,17 @@ class PromptWriter:
     def _turn(self, turn: Turn, boxes: Sequence[Box], where: str) -> _EncodedTurn:
         """Encode a turn on its own."""
         if any(kind == "image" for kind, _ in MARKER.findall(turn.answers[0])):
-            raise BadSampleError(
-                f"{where}.answers", "an image marker", "text and regions", "name images in prompts only"
-            )
+            raise BadSampleError(f"{where}.answers", "an image marker", "text and regions", "name images in prompts only")
         answer = self._continuation(self._with_boxes(turn.answers[0], boxes))
         if not answer:
-            raise BadSampleError(
-                f"{where}.answers", f"no token in {turn.answers[0]!r}", "an answer", "leave the turn out"
-            )
+            raise BadSampleError(f"{where}.answers", f"no token in {turn.answers[0]!r}", "an answer", "leave the turn out")
         prompt = self.style.turn.replace("{prompt}", self._with_boxes(turn.prompt, boxes))
         prompt_ids, images = self._with_images(prompt)
         encoded = _EncodedTurn(prompt_ids, answer[: self.style.max_answer_tokens - 1], images)
         self._check_budget(encoded.text_tokens, f"{where}.prompt")
         return encoded
 
-    def _causal(
-        self, sample: Sample, turns: list[_EncodedTurn], front: list[int], where: str
-    ) -> tuple[_Tokens, list[int]]:
+    def _causal(self, sample: Sample, turns: list[_EncodedTurn], front: list[int], where: str) -> tuple[_Tokens, list[int]]:
         """All turns in one row, every answer supervised."""
         bos = self.tokenizers.language.bos_token_id
         images = front + [image for turn in turns for image in turn.images]
@@ -248,9 +236,7 @@ class PromptWriter:
             tokens.add(turn.answer_ids + self.eos, supervised=True)
         return tokens, images
 
-    def _seq2seq(
-        self, sample: Sample, turns: list[_EncodedTurn], front: list[int], where: str
-    ) -> tuple[_Tokens, list[int]]:
+    def _seq2seq(self, sample: Sample, turns: list[_EncodedTurn], front: list[int], where: str) -> tuple[_Tokens, list[int]]:
         """The last turn's answer supervised; of the earlier turns, as many as fit stand in the prompt."""
         *history, question = turns
         tags = self._tag_names(sample, front + [image for turn in turns for image in turn.images])
@@ -354,7 +340,7 @@ class PromptWriter:
         return self.tokenizers.language.encode(text, add_special_tokens=False) if text else []
 
     def _continuation(self, answer: str) -> list[int]:
-        """Ids of an answer as it reads behind a prompt; byte-level tokenizers spell a word behind a space in its own way."""
+        """Ids of an answer as it reads behind a prompt: byte-level tokenizers spell a word behind a space differently."""
         if self.tokenizers.seq2seq or self.style.turn[-1].isspace():
             return self._encode(answer)
         before, joined = self._encode(":"), self._encode(f": {answer}")

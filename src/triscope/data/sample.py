@@ -148,9 +148,7 @@ class Sample:
             found = f"text that is not JSON ({error})" if text else "no record (KEY.json is missing or empty)"
             raise BadSampleError(where, found, "a sample", "write shards with ShardWriter") from None
         if not isinstance(record, dict) or record.pop("schema", None) != SCHEMA_VERSION:
-            raise BadSampleError(
-                where, "no schema number, or another", f"schema {SCHEMA_VERSION}", "convert the data again"
-            )
+            raise BadSampleError(where, "no schema number, or another", f"schema {SCHEMA_VERSION}", "convert the data again")
         try:
             sample = cls(
                 key=str(record.pop("key")),
@@ -184,9 +182,7 @@ class Sample:
     def problems(self, where: str) -> Iterator[BadSampleError]:
         """Every fault of the sample, in reading order (`lint` lists them all; `check` raises the first)."""
         if not _KEY.fullmatch(self.key):
-            yield BadSampleError(
-                where, f"key {self.key!r}", "letters, digits, _ and - only", "replace dots and slashes"
-            )
+            yield BadSampleError(where, f"key {self.key!r}", "letters, digits, _ and - only", "replace dots and slashes")
         for index, image in enumerate(self.images):
             if image.width < 1 or image.height < 1:
                 yield BadSampleError(
@@ -217,9 +213,7 @@ class Sample:
 
     def _conversation_problems(self, conversation: Conversation, where: str) -> Iterator[BadSampleError]:
         if not _TASK.fullmatch(conversation.task):
-            yield BadSampleError(
-                f"{where}.task", repr(conversation.task), "lower case, digits and _", "rename the task"
-            )
+            yield BadSampleError(f"{where}.task", repr(conversation.task), "lower case, digits and _", "rename the task")
         if not conversation.turns:
             yield BadSampleError(where, "no turn", "at least one", "leave the conversation out")
         available = {"image": len(self.images), "region": len(self.regions)}
@@ -228,9 +222,7 @@ class Sample:
             if not turn.prompt.strip():
                 yield BadSampleError(f"{place}.prompt", "no text", "a question", "leave the turn out")
             if not turn.answers or not all(answer.strip() for answer in turn.answers):
-                yield BadSampleError(
-                    f"{place}.answers", f"{list(turn.answers)}", "answers with text", "leave the turn out"
-                )
+                yield BadSampleError(f"{place}.answers", f"{list(turn.answers)}", "answers with text", "leave the turn out")
             for name, text in (("prompt", turn.prompt), *(("answers", answer) for answer in turn.answers)):
                 for kind, number in MARKER.findall(text):
                     if not 1 <= int(number) <= available[kind]:
@@ -254,9 +246,7 @@ def _region(record: dict) -> Region:
 
 
 def _conversation(record: dict) -> Conversation:
-    turns = tuple(
-        Turn(str(turn["prompt"]), _texts(turn, "answers"), _texts(turn, "candidates")) for turn in record["turns"]
-    )
+    turns = tuple(Turn(str(turn["prompt"]), _texts(turn, "answers"), _texts(turn, "candidates")) for turn in record["turns"])
     return Conversation(str(record["task"]), Level(record["level"]), turns)
 
 

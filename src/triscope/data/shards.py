@@ -147,9 +147,7 @@ class ShardWriter:
     def __enter__(self) -> "ShardWriter":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.close()
         elif self._tar is not None:
@@ -205,9 +203,7 @@ class ShardWriter:
 
     def _check_entries(self, sample: Sample, images: Sequence[bytes], where: str) -> None:
         if len(sample.key) > MAX_KEY_CHARACTERS:
-            raise BadSampleError(
-                where, f"{len(sample.key)} characters", f"at most {MAX_KEY_CHARACTERS}", "shorten the key"
-            )
+            raise BadSampleError(where, f"{len(sample.key)} characters", f"at most {MAX_KEY_CHARACTERS}", "shorten the key")
         if sample.key in self._keys:
             raise BadSampleError(where, "a key that was written before", "unique keys", "name samples by their ids")
         if len(images) != len(sample.images):

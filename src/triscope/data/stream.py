@@ -212,8 +212,8 @@ class Step(NamedTuple):
 class Steps:
     """The steps that are left of an epoch, for one rank; the `sampler` of a loader.
 
-    All ranks' positions of a step follow each other; rank r takes every world-size-th of them from the r-th. The last step
-    of an epoch may have fewer positions than ranks: a rank without any repeats one of another rank (see `BatchSource`).
+    All ranks' positions of a step follow each other; rank r takes every world-size-th of them from the r-th. The last
+    step of an epoch may have fewer positions than ranks: a rank without any repeats one of another (see `BatchSource`).
 
     Args:
         samples: of an epoch.

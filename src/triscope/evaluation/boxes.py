@@ -16,9 +16,7 @@ def overlaps(predicted: Sequence[Box | None], true: Sequence[Box]) -> np.ndarray
         predicted: the boxes read from the answers, None where there is none.
         true: the true boxes, in the same space.
     """
-    return np.array(
-        [intersection_over_union(box, truth) if box else 0.0 for box, truth in zip(predicted, true, strict=True)]
-    )
+    return np.array([intersection_over_union(box, truth) if box else 0.0 for box, truth in zip(predicted, true, strict=True)])
 
 
 def hits(predicted: Sequence[Box | None], true: Sequence[Box]) -> np.ndarray:

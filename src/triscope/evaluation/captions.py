@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -157,15 +158,19 @@ def _tokenised(
 
 
 def _words(text: Text) -> Sequence[str]:
-    return tokens(text) if isinstance(text, str) else text
+    return _tokens_once(text) if isinstance(text, str) else text
+
+
+@lru_cache(maxsize=2**16)
+def _tokens_once(text: str) -> tuple[str, ...]:
+    """The words of a text that several scores read, and guesses again and again."""
+    return tuple(tokens(text))
 
 
 def _ngrams(words: Sequence[str]) -> Counter:
     """How often each n-gram of length 1 to 4 occurs."""
     return Counter(
-        tuple(words[start : start + length])
-        for length in range(1, LONGEST_NGRAM + 1)
-        for start in range(len(words) - length + 1)
+        tuple(words[start : start + length]) for length in range(1, LONGEST_NGRAM + 1) for start in range(len(words) - length + 1)
     )
 
 

@@ -24,7 +24,7 @@ from triscope.evaluation.predictions import Prediction, distinct
 from triscope.evaluation.tasks import Measure, is_pointing, measured, objects_of, picture_of, true_box
 from triscope.evaluation.vqa import normalised
 
-CONSTANTS_TRIED = 20
+CONSTANTS_TRIED = 8
 
 
 def guess_levels(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
@@ -103,10 +103,9 @@ def _likely_boxes(rows: Sequence[Row]) -> list[Box]:
     """Of the true boxes and their mean: the one that hits most often and the one that overlaps most."""
     true_G4 = np.array([true_box(row).corners for row in rows])
     candidates_G4 = np.concatenate([true_G4, true_G4.mean(axis=0, keepdims=True)])  # here G counts candidates
-    overlaps = [_overlaps(candidate, true_G4) for candidate in candidates_G4]
-    most_hits = max(range(len(overlaps)), key=lambda index: (overlaps[index] >= HIT_IOU).mean())
-    most_overlap = max(range(len(overlaps)), key=lambda index: overlaps[index].mean())
-    return [_unit_box(candidates_G4[index]) for index in (most_hits, most_overlap)]
+    hits = [(_overlaps(candidate, true_G4) >= HIT_IOU).mean() for candidate in candidates_G4]
+    overlap = [_overlaps(candidate, true_G4).mean() for candidate in candidates_G4]
+    return [_unit_box(candidates_G4[np.argmax(values)]) for values in (hits, overlap)]
 
 
 def _overlaps(box_4: np.ndarray, boxes_G4: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ micro-batches and ranks: 4 micro-batches of 1 give the gradient of 1 of 4, whate
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import lightning.pytorch as lightning
@@ -16,13 +16,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from triscope.checkpoints.slices import trained_state, warm_start
+from triscope.components.language import TokenPredictions
 from triscope.data.batch import Batch
+from triscope.data.datamodule import Split
 from triscope.data.errors import ConfigurationError
 from triscope.data.prompts import Tokenizers, parse_box
 from triscope.data.sample import Level
+from triscope.distributed import gathered
 from triscope.evaluation.predictions import Prediction, distinct
+from triscope.evaluation.results import PLAIN, results_table, write_results
 from triscope.evaluation.tasks import score
-from triscope.components.language import TokenPredictions
 from triscope.model import VisualLanguageModel
 
 
@@ -74,7 +77,6 @@ class Stage(lightning.LightningModule):
     levels: ClassVar[tuple[Level, ...]]
     trained_parts: ClassVar[tuple[str, ...]]
     accepted_levels: ClassVar[tuple[Level, ...]]
-    controls: ClassVar[tuple[str, ...]] = ("blind", "shuffled")
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -96,7 +98,7 @@ class Stage(lightning.LightningModule):
         self.strict_loading = False  # checkpoints hold trained parts only
         self.model: VisualLanguageModel | None = None
         self.origin: dict[str, str] = {}
-        self.predictions: dict[str, list[Prediction]] = {}
+        self.predictions: dict[str, dict[str, list[Prediction]]] = {}  # by set and control
         self.supervised_tokens = 0
         self._build_model = model
         self._warm_start = warm_start or []
@@ -106,7 +108,6 @@ class Stage(lightning.LightningModule):
         self._weight_decay = weight_decay
         self._learning_rate_scales = learning_rate_scales or {}
         self._generation = generation or GenerationOptions()
-        self._validation_losses: dict[str, list[float]] = {}
 
     # What trains ------------------------------------------------------------------------------------------------------
 
@@ -204,24 +205,24 @@ class Stage(lightning.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's predictions."""
-        self.predictions = defaultdict(list)
+        self.predictions = {}
 
     on_test_epoch_start = on_validation_epoch_start
 
-    def validation_step(self, batch: Batch) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Loss and written answers of a batch."""
         predictions = self.model(batch)
         self._log_losses("validation", batch, token_losses(predictions), predictions.row_M)
-        self.predictions[""] += self.answer(batch)
+        self._keep("validation", dataloader_idx, PLAIN, self.answer(batch))
 
-    def test_step(self, batch: Batch) -> None:
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Written answers, and those of the two controls: pictures left out, and pictures exchanged between samples."""
-        self.predictions[""] += self.answer(batch)
-        self.predictions["blind"] += self.answer(batch.without_images())
+        self._keep("test", dataloader_idx, PLAIN, self.answer(batch))
+        self._keep("test", dataloader_idx, "blind", self.answer(batch.without_images()))
         if len(batch.pixels_ICHW) > 1:
-            self.predictions["shuffled"] += self.answer(batch.with_shuffled_images())
+            self._keep("test", dataloader_idx, "shuffled", self.answer(batch.with_shuffled_images()))
 
-    def predict_step(self, batch: Batch) -> list[Prediction]:
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
         """Written answers of a batch."""
         return self.answer(batch)
 
@@ -234,9 +235,28 @@ class Stage(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Score the answers of all ranks."""
-        self.predictions = {control: gather_predictions(mine, self.trainer.strategy) for control, mine in self.predictions.items()}
-        for name, result in score(self.predictions.get("", [])).items():
-            self.log(f"validation/{name}", result.value, rank_zero_only=True)
+        self._gather()
+        for name, by_control in self.predictions.items():
+            prefix = f"validation/{name}/" if len(self.predictions) > 1 else "validation/"
+            scores = score(by_control[PLAIN], resamples=0)
+            self.log_dict({prefix + key: result.value for key, result in scores.items()}, rank_zero_only=True)
+
+    def on_test_epoch_end(self) -> None:
+        """Score the answers of all ranks beside controls and guess levels, and write them into the run's folder."""
+        self._gather()
+        if self.trainer.is_global_zero:
+            for name, result in write_results(self.trainer.default_root_dir, self.predictions).items():
+                print(f"\n{name}\n{results_table(result)}")
+
+    def _keep(self, split: Split, loader: int, control: str, answers: list[Prediction]) -> None:
+        name = self.trainer.datamodule.names(split)[loader]
+        self.predictions.setdefault(name, {}).setdefault(control, []).extend(answers)
+
+    def _gather(self) -> None:
+        self.predictions = {
+            name: {control: distinct(gathered(answers)) for control, answers in by_control.items()}
+            for name, by_control in self.predictions.items()
+        }
 
 
 def token_losses(predictions: TokenPredictions) -> Tensor:

@@ -1,0 +1,204 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.data.tiny import ask, causal_tokenizers, jpeg, numbered_shards, sample, write_shards
+from triscope.data.batch import Batch
+from triscope.data.errors import BadShardError
+from triscope.data.loader import BatchSource, Loader, Selection
+from triscope.data.prompts import PromptStyle, PromptWriter
+from triscope.data.sample import Level
+from triscope.data.shards import ShardSet, ShardWriter
+from triscope.data.stream import SampleStream, Steps
+from triscope.data.transforms import PictureTransform
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return numbered_shards(tmp_path_factory.mktemp("shards") / "set", count=23)
+
+
+def loader(
+    shards: ShardSet,
+    samples_per_batch: int = 4,
+    rank: int = 0,
+    world_size: int = 1,
+    shuffle: bool = True,
+    selection: Selection = Selection(),  # noqa: B008
+    **options,
+) -> Loader:
+    stream = SampleStream({"set": shards}, seed=5, shuffle=shuffle, window_shards=2)
+    writer = PromptWriter(PromptStyle(), causal_tokenizers())
+    source = BatchSource(stream, PictureTransform(8, flip_probability=0.5), writer, selection)
+    return Loader(source, Steps(len(stream), samples_per_batch, rank, world_size), **options)
+
+
+def keys(batches) -> list[str]:
+    return [row.key.partition(":")[0] for batch in batches for row in batch.rows]
+
+
+def same(first: Batch, second: Batch) -> bool:
+    tensors = (name for name, value in vars(first).items() if isinstance(value, torch.Tensor))
+    return first.rows == second.rows and all(torch.equal(getattr(first, name), getattr(second, name)) for name in tensors)
+
+
+def bad_shards(folder: Path, bad: dict[int, bytes], count: int = 12) -> ShardSet:
+    """Samples of which some have other bytes for a picture."""
+    with ShardWriter(folder, 4) as writer:
+        for number in range(count):
+            writer.write(sample(f"s{number:03d}"), [bad.get(number, jpeg())])
+    return ShardSet.open(folder)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_evaluation_pass_is_exact_and_repeatable(shards, workers):
+    exact = loader(shards, shuffle=False, workers=workers)
+    assert len(exact) == 6
+    for _ in range(2):
+        assert keys(exact) == [f"s{number:03d}" for number in range(23)]
+
+
+def test_an_evaluation_pass_that_was_broken_off_starts_again(shards):
+    exact = loader(shards, shuffle=False)
+    next(iter(exact))
+    assert len(list(exact)) == 6
+
+
+def test_any_number_of_workers_makes_the_same_batches(shards):
+    alone, three = list(loader(shards)), list(loader(shards, workers=3))
+    assert len(alone) == len(three) == 6
+    assert all(same(*pair) for pair in zip(alone, three, strict=True))
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_ranks_read_each_sample_once_and_the_same_number_of_batches(shards, world_size):
+    ranks = [list(loader(shards, rank=rank, world_size=world_size)) for rank in range(world_size)]
+    assert len({len(batches) for batches in ranks}) == 1
+    counted = Counter(key for batches in ranks for key in keys(batches))
+    assert set(counted) == {f"s{number:03d}" for number in range(23)}
+    assert sum(counted.values()) == 23
+
+
+def test_a_rank_without_a_sample_repeats_one_of_another_rank(shards):
+    ranks = [keys(loader(shards, samples_per_batch=1, rank=rank, world_size=4)) for rank in range(4)]
+    assert [len(read) for read in ranks] == [6, 6, 6, 6]
+    counted = Counter(key for read in ranks for key in read)
+    assert len(counted) == 23
+    assert counted[ranks[3][-1]] == 2
+    assert ranks[3][-1] == ranks[0][-1]
+
+
+@pytest.mark.parametrize(("workers_before", "workers_after"), [(0, 0), (2, 0), (0, 3), (2, 3)])
+def test_a_resumed_run_has_the_batches_of_an_undisturbed_one(shards, workers_before, workers_after):
+    undisturbed = loader(shards, repeats=True)
+    expected = [batch for _ in range(3) for batch in undisturbed]
+    interrupted = loader(shards, repeats=True, workers=workers_before)
+    batches = list(interrupted)
+    running = iter(interrupted)
+    batches += [next(running), next(running)]
+    resumed = loader(shards, repeats=True, workers=workers_after)
+    resumed.load_state_dict(interrupted.state_dict())
+    assert resumed.state_dict() == {"epoch": 1, "position": 8, "batches": 2}
+    assert len(resumed) == 6
+    batches += [batch for _ in range(2) for batch in resumed]
+    assert len(batches) == 18
+    assert all(same(*pair) for pair in zip(batches, expected, strict=True))
+
+
+def test_every_sample_of_an_epoch_is_read_once_though_the_run_goes_on_with_other_ranks(shards):
+    read, before = [], [loader(shards, rank=rank, world_size=2, repeats=True) for rank in range(2)]
+    for one in before:
+        running = iter(one)
+        read += keys([next(running)])
+    for rank in range(3):
+        resumed = loader(shards, rank=rank, world_size=3, repeats=True)
+        resumed.load_state_dict(before[0].state_dict())
+        read += keys(resumed)
+    assert sorted(read) == [f"s{number:03d}" for number in range(23)]
+
+
+def test_the_epoch_that_lightning_tells_decides_the_order(shards):
+    told, counted = loader(shards, repeats=True), loader(shards, repeats=True)
+    list(counted)
+    told.sampler.set_epoch(1)
+    assert keys(told) == keys(counted)
+    assert keys(told) != keys(loader(shards))
+
+
+def test_a_corrupt_picture_is_named_counted_and_left_out(tmp_path):
+    exact = loader(bad_shards(tmp_path / "set", {5: b"not a picture"}), shuffle=False)
+    assert "s005" not in keys(exact)
+    (error,) = exact.skipped
+    assert "shard-000001.tar, key 's005', 0.jpg" in str(error)
+    assert exact.skipped_by_reason() == {"a whole JPEG, PNG or WebP": 1}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_beyond_the_budget_the_pass_stops_with_the_list(tmp_path, workers):
+    bad = {2: b"not a picture", 7: jpeg()[:300], 9: jpeg(width=41)}
+    within = loader(bad_shards(tmp_path / "set", bad), workers=workers, bad_samples_allowed=3)
+    assert len(keys(within)) == 9
+    beyond = loader(ShardSet.open(tmp_path / "set"), workers=workers, bad_samples_allowed=2)
+    with pytest.raises(BadShardError, match="3 unusable samples") as told:
+        list(beyond)
+    assert all(key in str(told.value) for key in ("s002", "s007", "s009"))
+
+
+def test_a_batch_of_bad_samples_alone_is_filled_by_the_next_good_one(tmp_path):
+    exact = loader(bad_shards(tmp_path / "set", {4: b"x", 5: b"x"}), samples_per_batch=2, shuffle=False, bad_samples_allowed=2)
+    assert keys(exact)[4:6] == ["s006", "s006"]
+    assert len(exact.skipped) == 2
+
+
+def test_a_shard_cut_after_it_was_opened_costs_the_samples_behind_the_cut(tmp_path):
+    shards = numbered_shards(tmp_path / "set", count=8)
+    with open(tmp_path / "set" / "shard-000001.tar", "r+b") as file:
+        file.truncate(2 * 512)
+    exact = loader(shards, shuffle=False, bad_samples_allowed=4)
+    assert set(keys(exact)) == {f"s{number:03d}" for number in range(4)}
+    assert len(exact.skipped) == 4
+
+
+def test_a_shard_cut_before_it_is_opened_is_refused(tmp_path):
+    numbered_shards(tmp_path / "set", count=8)
+    with open(tmp_path / "set" / "shard-000001.tar", "r+b") as file:
+        file.truncate(1024)
+    with pytest.raises(BadShardError, match=r"shard-000001\.tar: found 1024 bytes"):
+        ShardSet.open(tmp_path / "set")
+
+
+def test_a_picture_is_decoded_once_for_all_its_conversations(tmp_path, monkeypatch):
+    asked = [ask(("What?", answer)) for answer in ("one", "two", "three")]
+    shards = write_shards(tmp_path / "set", [sample(conversations=asked)])
+    decoded = []
+    decode = PictureTransform.pixels
+    monkeypatch.setattr(PictureTransform, "pixels", lambda *told: decoded.append(told) or decode(*told))
+    (batch,) = loader(shards)
+    assert len(batch) == 3
+    assert len(decoded) == 1
+
+
+def test_conversations_are_drawn_anew_in_every_epoch(tmp_path):
+    asked = [ask(("What?", answer)) for answer in ("one", "two", "three", "yes", "no")]
+    shards = write_shards(tmp_path / "set", [sample(conversations=asked)])
+    drawn = loader(shards, selection=Selection(conversations_per_image=2), repeats=True)
+    epochs = [tuple(row.answers[0] for batch in drawn for row in batch.rows) for _ in range(12)]
+    assert all(len(set(answers)) == 2 for answers in epochs)
+    assert len(set(epochs)) > 3
+
+
+def test_only_wanted_levels_and_tasks_are_asked_and_nothing_else_is_decoded(tmp_path):
+    image, region = ask(("What?", "one")), ask(("Where?", "two"), level=Level.REGION, task="pointing")
+    records = [sample(f"s{number}", [image] if number % 2 else [image, region]) for number in range(4)]
+    shards = write_shards(tmp_path / "set", records)
+    for selection in (Selection(levels=(Level.REGION,)), Selection(tasks=("pointing",))):
+        (batch,) = loader(shards, selection=selection)
+        assert {row.task for row in batch.rows} == {"pointing"}
+        assert len(batch) == len(batch.pixels_ICHW) == 2
+
+
+def test_data_without_a_wanted_conversation_is_told(shards):
+    with pytest.raises(BadShardError, match="no sample with a conversation that can be used"):
+        list(loader(shards, selection=Selection(tasks=("caption",))))

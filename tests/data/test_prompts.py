@@ -1,0 +1,187 @@
+import pytest
+
+from tests.data.tiny import ask, causal_tokenizers, sample, seq2seq_tokenizers, word_tokenizer
+from triscope.data.batch import Placeholder
+from triscope.data.boxes import Box, BoxSpace
+from triscope.data.errors import BadSampleError, ConfigurationError
+from triscope.data.prompts import EncodedRow, PromptStyle, PromptWriter, Tokenizers, format_box, parse_box
+from triscope.data.sample import Level, Sample
+
+BOX = Box(0.12, 0.44, 0.35, 0.98)
+SYMBOLS = {Placeholder.IMAGE: "IMAGE", Placeholder.SOFT_PROMPT: "SOFT_PROMPT"}
+
+
+def write(one: Sample, style: PromptStyle | None = None, tokenizers: Tokenizers | None = None) -> list[EncodedRow]:
+    boxes = [region.box for region in one.regions]
+    writer = PromptWriter(style or PromptStyle(), tokenizers or causal_tokenizers())
+    return writer.rows(one, boxes, range(len(one.conversations)), "shard, key a")
+
+
+def words(ids: list[int], tokenizers: Tokenizers | None = None) -> str:
+    tokenizer = (tokenizers or causal_tokenizers()).language
+    return " ".join(SYMBOLS.get(token) or tokenizer.convert_ids_to_tokens(token) for token in ids)
+
+
+def supervised_words(row: EncodedRow) -> str:
+    return words([token for token, supervised in zip(row.ids, row.supervised, strict=True) if supervised])
+
+
+def test_the_image_stands_before_the_text_and_the_answer_ends_the_row():
+    (row,) = write(sample())
+    assert words(row.ids) == "<s> IMAGE Question : What is this ? Answer : the dog </s>"
+
+
+def test_supervised_is_exactly_each_answer_with_its_end_of_text():
+    (row,) = write(sample(conversations=[ask(("What is this?", "the dog"), ("Where is the cat?", "no"))]))
+    assert supervised_words(row) == "the dog </s> no </s>"
+
+
+def test_a_causal_row_holds_all_turns():
+    (row,) = write(sample(conversations=[ask(("What is this?", "the dog"), ("Where?", "no"))]))
+    assert words(row.ids) == ("<s> IMAGE Question : What is this ? Answer : the dog </s> Question : Where ? Answer : no </s>")
+    assert row.row.prompt == "Where?"
+    assert row.row.key == "a:0"
+
+
+def test_a_seq2seq_model_gets_a_row_for_each_turn_with_the_earlier_ones_in_the_prompt():
+    first, second = write(
+        sample(conversations=[ask(("What is this?", "the dog"), ("Where?", "no"))]), tokenizers=seq2seq_tokenizers()
+    )
+    assert words(first.ids) == "IMAGE Question : What is this ? Answer : </s> the dog </s>"
+    assert words(second.ids) == ("IMAGE Question : What is this ? Answer : the dog Question : Where ? Answer : </s> no </s>")
+    assert supervised_words(second) == "no </s>"
+    assert first.row.key != second.row.key
+
+
+def test_the_history_of_a_seq2seq_prompt_loses_its_first_turns_but_not_their_images():
+    conversation = ask(("<image:1> What?", "the dog"), ("<image:2> Where?", "no"), ("What is this?", "yes"))
+    one = sample(conversations=[conversation], images=2)
+    last = write(one, PromptStyle(max_prompt_tokens=15), seq2seq_tokenizers())[-1]
+    assert words(last.ids) == ("IMAGE Question : IMAGE Where ? Answer : no Question : What is this ? Answer : </s> yes </s>")
+    assert last.images == [0, 1]
+
+
+def test_named_images_stand_where_they_are_named():
+    one = sample(conversations=[ask(("<image:2> or <image:1>?", "no"))], images=2)
+    (row,) = write(one)
+    assert words(row.ids) == "<s> Question : IMAGE or IMAGE ? Answer : no </s>"
+    assert row.images == [1, 0]
+
+
+def test_images_that_nobody_names_all_stand_in_front():
+    (row,) = write(sample(images=3))
+    assert words(row.ids).startswith("<s> IMAGE IMAGE IMAGE Question")
+    assert row.images == [0, 1, 2]
+
+
+def test_a_region_is_written_as_its_box():
+    one = sample(conversations=[ask(("What is <region:1>?", "the dog"))], boxes=[BOX])
+    (row,) = write(one)
+    assert "[ 0 . 1 2 0 , 0 . 4 4 0 , 0 . 3 5 0 , 0 . 9 8 0 ] ?" in words(row.ids)
+    assert row.row.regions == (BOX,)
+    assert row.row.box is None
+
+
+def test_an_answer_that_is_a_region_carries_the_true_box():
+    one = sample(conversations=[ask(("Where is the dog?", "<region:1>"), level=Level.REGION)], boxes=[BOX])
+    (row,) = write(one)
+    assert row.row.box == BOX
+    assert row.row.answers == ("[0.120,0.440,0.350,0.980]",)
+    assert row.row.regions == ()
+
+
+def test_tags_stand_under_one_soft_prompt_before_the_first_question_only():
+    one = sample(conversations=[ask(("What is this?", "the dog"), ("Where?", "no"))], tags=["dog", "grass"])
+    (row,) = write(one, PromptStyle(tags=True))
+    assert words(row.ids).startswith(
+        "<s> IMAGE According to SOFT_PROMPT , you are allowed to use or partially use the following tags : "
+        "[ dog , grass ] . Question : What is this ?"
+    )
+    assert row.ids.count(Placeholder.SOFT_PROMPT) == 1
+
+
+@pytest.mark.parametrize("tokenizers", [causal_tokenizers(), seq2seq_tokenizers()], ids=["causal", "seq2seq"])
+def test_a_short_budget_drops_tags_from_the_end_and_keeps_sentence_and_question(tokenizers):
+    one = sample(tags=["dog", "grass", "leash"])
+    full = write(one, PromptStyle(tags=True), tokenizers)[0]
+    text_tokens = (
+        sum(token >= 0 for token, supervised in zip(full.ids, full.supervised, strict=True) if not supervised) - 1
+    )  # the begin of text, or the end of the prompt
+    shorter = write(one, PromptStyle(tags=True, max_prompt_tokens=text_tokens - 1), tokenizers)[0]
+    assert "[ dog , grass ] . Question : What is this ? Answer :" in words(shorter.ids)
+    none = write(one, PromptStyle(tags=True, max_prompt_tokens=text_tokens - 5), tokenizers)[0]
+    assert "[ ] . Question : What is this ? Answer :" in words(none.ids)
+    assert none.ids.count(Placeholder.SOFT_PROMPT) == 1
+
+
+def test_a_question_beyond_the_budget_is_a_bad_sample():
+    with pytest.raises(BadSampleError, match=r"conversations\[0\].turns\[0\].prompt: found a prompt of 8 tokens"):
+        write(sample(), PromptStyle(max_prompt_tokens=7))
+
+
+def test_images_without_tags_have_no_sentence():
+    (row,) = write(sample(), PromptStyle(tags=True))
+    assert Placeholder.SOFT_PROMPT not in row.ids
+
+
+def test_the_question_text_has_regions_but_neither_tags_nor_template_nor_images():
+    one = sample(conversations=[ask(("<image:1> What is <region:1>?", "no"))], tags=["dog"], boxes=[BOX])
+    (row,) = write(one, PromptStyle(tags=True, box_format="percent"))
+    assert words(row.question_ids) == "What is [ 1 2 , 4 4 , 3 5 , 9 8 ] ?"
+
+
+def test_a_long_question_text_loses_its_beginning_and_keeps_its_special_tokens():
+    question = word_tokenizer(cls_token="[CLS]", sep_token="[SEP]")
+    tokenizers = Tokenizers(language=word_tokenizer(), question=question, seq2seq=False)
+    (row,) = write(sample(), PromptStyle(max_question_tokens=4), tokenizers)
+    assert question.convert_ids_to_tokens(row.question_ids) == ["[CLS]", "this", "?", "[SEP]"]
+
+
+def test_a_long_answer_is_cut_off_and_still_ends():
+    (row,) = write(sample(conversations=[ask(("What?", "one two three"))]), PromptStyle(max_answer_tokens=3))
+    assert supervised_words(row) == "one two </s>"
+
+
+def test_an_image_in_an_answer_is_a_bad_sample():
+    with pytest.raises(BadSampleError, match="an image marker"):
+        write(sample(conversations=[ask(("Where?", "<image:1>"))]))
+
+
+def test_a_template_needs_a_place_for_the_question():
+    with pytest.raises(ConfigurationError, match=r"prompt_style\.turn"):
+        PromptStyle(turn="Question:")
+
+
+def test_a_byte_level_tokenizer_spells_the_answer_with_the_space_before_it():
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {piece: index for index, piece in enumerate([*letters, "</s>"])}
+    core = Tokenizer(models.BPE(vocabulary, []))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>")
+    (row,) = write(sample(), tokenizers=Tokenizers(language=tokenizer, question=tokenizer, seq2seq=False))
+    assert tokenizer.decode([token for token in row.ids if token >= 0]) == ("Question: What is this? Answer: the dog</s>")
+
+
+@pytest.mark.parametrize(("box_format", "text"), [("decimal", "[0.120,0.440,0.350,0.980]"), ("percent", "[12,44,35,98]")])
+def test_a_written_box_is_read_back(box_format, text):
+    assert format_box(BOX, box_format) == text
+    read = parse_box(f"at {text} and [0,0,1,1]", box_format)
+    assert read is not None
+    assert read.corners == pytest.approx(BOX.corners)
+    assert read.space == BoxSpace.UNIT
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[0.1,0.2,0.3]", "[0.5,0.2,0.3,0.4]", "[0.1,0.2,0.3,1.4]", "0.1,0.2,0.3,0.4", "[a,b,c,d]", "[0..1,0,1,1]"]
+)
+def test_what_is_not_a_box_is_not_read_as_one(text):
+    assert parse_box(text, "decimal") is None
+
+
+def test_a_box_in_pixels_is_not_written_as_shares():
+    with pytest.raises(ValueError, match=r"Box\.to"):
+        format_box(Box(10, 20, 30, 40, BoxSpace.PIXELS), "decimal")
