@@ -7,6 +7,7 @@ examples:
   python -m data_pipelines info data/vsr
   python -m data_pipelines preview data/vsr --out page.html
   python -m data_pipelines index copied/shards
+  python -m data_pipelines vocabulary data/scenes_text/train --out data/micro_language
 """
 
 import argparse
@@ -93,6 +94,14 @@ def run_index(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def run_vocabulary(parsed: argparse.Namespace) -> int:
+    """`vocabulary`: a tokenizer and an untrained language model for the text of shards."""
+    from data_pipelines.vocabulary import texts_of, write_untrained_language  # transformers is slow to import
+
+    print(f"written: {write_untrained_language(texts_of(parsed.folder), parsed.out, parsed.size)}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_pipelines",
@@ -128,6 +137,12 @@ def _parser() -> argparse.ArgumentParser:
 
     command = _command(commands, "index", run_index, "index shards that came without an index", "copied/shards")
     command.add_argument("folder", type=Path, help="of the shards")
+
+    example = "data/scenes_text/train --out data/micro_language"
+    command = _command(commands, "vocabulary", run_vocabulary, "learn a tokenizer, for a small language model", example)
+    command.add_argument("folder", type=Path, help="of the shards whose text is read")
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for tokenizer and configuration")
+    command.add_argument("--size", type=_positive, default=1024, help="tokens (default: %(default)s)")
     return parser
 
 

@@ -4,11 +4,13 @@ Byte-level BPE: every text survives a round trip, and what the shards say often 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast
+
+from triscope.data.shards import ShardSet
 
 END_OF_TEXT = "<end>"
 PADDING = "<pad>"
@@ -54,6 +56,14 @@ def write_untrained_language(
     )
     (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=2, default=str) + "\n")
     return folder
+
+
+def texts_of(folder: str | Path) -> Iterator[str]:
+    """Every prompt and every answer of a shard set, an answer as it reads behind its prompt."""
+    for raw in ShardSet.open(folder):
+        sample, _ = raw.parse()
+        for turn in (turn for conversation in sample.conversations for turn in conversation.turns):
+            yield f"{turn.prompt} Answer: {turn.answers[0]}"
 
 
 def learn_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTokenizerFast:

@@ -65,7 +65,7 @@ def _sample(scene: Scene, rng: random.Random, key: str, missing_tags: float, wro
     ]
     return Sample(
         key=key,
-        images=(Image("0.jpg", PICTURE_SIDE, PICTURE_SIDE, _tags(scene, rng, missing_tags, wrong_tags)),),
+        images=(Image("0.jpg", PICTURE_SIDE, PICTURE_SIDE, faulty_tags(scene, rng, missing_tags, wrong_tags)),),
         conversations=ask(scene, rng),
         regions=tuple(Region(0, thing.pixel_box) for thing in scene.things),
         source=SOURCE,
@@ -73,7 +73,7 @@ def _sample(scene: Scene, rng: random.Random, key: str, missing_tags: float, wro
     )
 
 
-def _tags(scene: Scene, rng: random.Random, missing: float, wrong: float) -> tuple[Tag, ...]:
+def faulty_tags(scene: Scene, rng: random.Random, missing: float, wrong: float) -> tuple[Tag, ...]:
     """Names as a tagger with known faults would give them, in random order."""
     present = dict.fromkeys(thing.name for thing in scene.things)
     seen = {name: None for name in present if rng.random() >= missing}

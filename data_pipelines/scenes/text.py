@@ -5,6 +5,7 @@ A scene is told either as a grid, one word a cell, row by row,
     . . dog dog . . . .
 
 or as a list, `red car [12,34,56,78] ; dog [60,10,90,40]`. Boxes are left, top, right, bottom in percent of the picture.
+Half of the scenes have the sentence with image tags between scene and question, so that its words are known too.
 """
 
 import random
@@ -13,12 +14,14 @@ from dataclasses import replace
 
 from data_pipelines.scenes.compose import PICTURE_SIDE, Scene, Thing, compose, scene_generator
 from data_pipelines.scenes.questions import TASKS, ask, description
-from data_pipelines.scenes.samples import SOURCE
+from data_pipelines.scenes.samples import SOURCE, faulty_tags
 from triscope.data.boxes import BoxSpace
+from triscope.data.prompts import TAG_SENTENCE
 from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
 
 GRID_SHARE = 0.9  # of the scenes that a grid can tell: two thirds of all become grids
 GRID_SIDE = 8  # cells
+TAGGED_SHARE = 0.5  # of the scenes
 COVERED_SHARE = 0.3  # of a cell: covered so far, a cell names the thing even where its middle is free
 EMPTY_CELL = "."
 GRID_TASKS = tuple(task for task in TASKS if task not in ("color", "description", "pointing_attribute"))
@@ -55,7 +58,7 @@ def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Samp
             told = listing(scene.things, rng)
             questions = ask(scene, rng)
         first, *others = (_told(conversation.turns[0], scene) for conversation in questions)
-        turns = (replace(first, prompt=f"{told}\n{first.prompt}"), *others)
+        turns = (replace(first, prompt=f"{told}\n{_tag_sentence(scene, rng)}{first.prompt}"), *others)
         yield Sample(
             key=f"{split}-{seed}-{index:07d}-text",
             images=(),
@@ -98,6 +101,15 @@ def percent_box(thing: Thing) -> str:
     """`[12,34,56,78]`: left, top, right, bottom in whole percent of the picture."""
     corners = thing.pixel_box.to(BoxSpace.UNIT, PICTURE_SIDE, PICTURE_SIDE).corners
     return f"[{','.join(str(round(100 * corner)) for corner in corners)}]"
+
+
+def _tag_sentence(scene: Scene, rng: random.Random) -> str:
+    """LION's sentence with image tags, with as many faults as those of pictures; nothing for the other scenes."""
+    if rng.random() >= TAGGED_SHARE:
+        return ""
+    before, after = TAG_SENTENCE
+    names = ", ".join(tag.name for tag in faulty_tags(scene, rng, missing=0.1, wrong=0.1))
+    return f"{before} tags{after.format(tags=names)} "
 
 
 def _told(turn: Turn, scene: Scene) -> Turn:

@@ -103,6 +103,8 @@ def test_a_resumed_run_has_the_batches_of_an_undisturbed_one(shards, workers_bef
     assert resumed.state_dict() == {"epoch": 1, "position": 8, "batches": 2}
     assert len(resumed) == 6
     batches += [batch for _ in range(2) for batch in resumed]
+    interrupted.close()
+    resumed.close()
     assert len(batches) == 18
     assert all(same(*pair) for pair in zip(batches, expected, strict=True))
 
@@ -140,9 +142,11 @@ def test_beyond_the_budget_the_pass_stops_with_the_list(tmp_path, workers):
     bad = {2: b"not a picture", 7: jpeg()[:300], 9: jpeg(width=41)}
     within = loader(bad_shards(tmp_path / "set", bad), workers=workers, bad_samples_allowed=3)
     assert len(keys(within)) == 9
+    within.close()
     beyond = loader(ShardSet.open(tmp_path / "set"), workers=workers, bad_samples_allowed=2)
     with pytest.raises(BadShardError, match="3 unusable samples") as told:
         list(beyond)
+    beyond.close()
     assert all(key in str(told.value) for key in ("s002", "s007", "s009"))
 
 

@@ -17,7 +17,7 @@ from triscope.data.shards import ShardSet, ShardWriter
 WORDS = (
     "<unk> <s> </s> question answer : , . ? [ ] - What is this Where the dog cat one two three yes no left right "
     "According to you are allowed use or partially following tags Question Answer grass leash and of"
-).split()
+).split()  # noqa: SIM905
 
 
 def word_tokenizer(bos: bool = False, **special: str) -> PreTrainedTokenizerFast:

@@ -30,6 +30,7 @@ def test_predictions_come_back_from_a_file_as_they_were(tmp_path):
 
 def test_a_line_can_be_read_by_people_and_other_tools(tmp_path):
     write_predictions(tmp_path / "p.jsonl", [prediction()])
+    assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]  # no temporary file is left
     record = json.loads((tmp_path / "p.jsonl").read_text())
     assert record["prediction"] == "a dög" and record["level"] == "region" and record["box"] == [0.1, 0.2, 0.3, 0.4]
 

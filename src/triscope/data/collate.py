@@ -57,9 +57,7 @@ def collate(samples: Sequence[EncodedSample], image_size: int) -> Batch:
         region_row_G=torch.empty(0, dtype=torch.long),
         region_image_G=torch.empty(0, dtype=torch.long),
         boxes_G4=torch.empty(0, 4),
-        rows=tuple(
-            replace(row.row, image=images[0] if images else None) for row, images in zip(rows, shown, strict=True)
-        ),
+        rows=tuple(replace(row.row, image=images[0] if images else None) for row, images in zip(rows, shown, strict=True)),
     )
 
 

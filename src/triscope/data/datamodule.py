@@ -92,6 +92,7 @@ class DataModule(LightningDataModule):
         self.bad_samples_allowed = bad_samples_allowed
         self.workers = workers
         self.seed = seed
+        self._loaders: list[Loader] = []
         self._train_loader: Loader | None = None
         self._train_state: dict[str, int] | None = None
 
@@ -174,6 +175,7 @@ class DataModule(LightningDataModule):
         self._train_loader = self.training_loader(**self._of_the_trainer())
         if self._train_state is not None:
             self._train_loader.load_state_dict(self._train_state)
+        self._loaders.append(self._train_loader)
         return self._train_loader
 
     def val_dataloader(self) -> list[Loader]:
@@ -188,6 +190,11 @@ class DataModule(LightningDataModule):
         """For Lightning."""
         return self._evaluation_loaders("predict")
 
+    def teardown(self, stage: str) -> None:
+        """For Lightning: stop the workers."""
+        while self._loaders:
+            self._loaders.pop().close()
+
     def state_dict(self) -> dict[str, Any]:
         """For Lightning: how far training has come."""
         return {} if self._train_loader is None else {"train": self._train_loader.state_dict()}
@@ -198,7 +205,10 @@ class DataModule(LightningDataModule):
 
     def _evaluation_loaders(self, split: Split, samples: int | None = None) -> list[Loader]:
         told = self._of_the_trainer()
-        return [self.evaluation_loader(folder, **told, samples=samples) for folder in self.evaluated[split].values()]
+        folders = self.evaluated[split].values()
+        loaders = [self.evaluation_loader(folder, **told, samples=samples) for folder in folders]
+        self._loaders += loaders
+        return loaders
 
     def _of_the_trainer(self) -> dict[str, Any]:
         """What the stage and the strategy say. Ranks that hold parts of one model count as one reader."""

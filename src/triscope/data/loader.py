@@ -62,9 +62,7 @@ class BatchSource(Dataset):
         selection: which conversations are asked.
     """
 
-    def __init__(
-        self, stream: SampleStream, transform: PictureTransform, writer: PromptWriter, selection: Selection
-    ) -> None:
+    def __init__(self, stream: SampleStream, transform: PictureTransform, writer: PromptWriter, selection: Selection) -> None:
         self.stream = stream
         self.transform = transform
         self.writer = writer
@@ -98,9 +96,7 @@ class BatchSource(Dataset):
         flipped = self.transform.flips(sample, generator)
         rows = self.writer.rows(sample, self.transform.boxes(sample, flipped), numbers, raw.where)
         shown = sorted({image for row in rows for image in row.images})
-        pixels = {
-            image: self.transform.pixels(contents[image], sample.images[image], flipped, raw.where) for image in shown
-        }
+        pixels = {image: self.transform.pixels(contents[image], sample.images[image], flipped, raw.where) for image in shown}
         return EncodedSample(pixels, rows)
 
     def _stand_in(self, step: Step) -> EncodedSample:
@@ -144,7 +140,7 @@ class Loader:
         self.bad_samples_allowed = bad_samples_allowed
         self.repeats = repeats
         self.skipped: list[SkippedError] = []
-        self._deliveries: DataLoader = DataLoader(
+        self._deliveries: Any = DataLoader(
             source,
             sampler=steps,
             batch_size=None,
@@ -177,6 +173,15 @@ class Loader:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where a run stopped, whatever its number of ranks and workers was."""
         self.sampler.cursor = Cursor(**state)
+
+    def close(self) -> None:
+        """Stop the worker processes; another iteration would start new ones.
+
+        Left to the garbage collector, which ends their queues first, they are waited for in vain for 5 seconds each.
+        """
+        if self._deliveries._iterator is not None:
+            self._deliveries._iterator._shutdown_workers()
+            self._deliveries._iterator = None
 
     def skipped_by_reason(self) -> Counter[str]:
         """How many samples of this pass were left out, by what had been expected of them."""

@@ -177,6 +177,7 @@ class PromptWriter:
         self.style = style
         self.tokenizers = tokenizers
         self.eos = [tokenizers.language.eos_token_id]
+        self._colon = self._encode(":")
 
     def rows(self, sample: Sample, boxes: Sequence[Box], numbers: Sequence[int], where: str) -> list[EncodedRow]:
         """Some conversations of a sample as rows: one each, or one a turn for a seq2seq model.
@@ -343,8 +344,8 @@ class PromptWriter:
         """Ids of an answer as it reads behind a prompt: byte-level tokenizers spell a word behind a space differently."""
         if self.tokenizers.seq2seq or self.style.turn[-1].isspace():
             return self._encode(answer)
-        before, joined = self._encode(":"), self._encode(f": {answer}")
-        return joined[len(before) :] if joined[: len(before)] == before else self._encode(f" {answer}")
+        before, joined = len(self._colon), self._encode(f": {answer}")
+        return joined[before:] if joined[:before] == self._colon else self._encode(f" {answer}")
 
 
 def regions_in_prompts(conversation: Conversation, turns: Sequence[int]) -> list[int]:
