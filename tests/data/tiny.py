@@ -14,15 +14,15 @@ from triscope.data.prompts import Tokenizers
 from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag, Turn
 from triscope.data.shards import ShardSet, ShardWriter
 
-WORDS = (
+KNOWN_TEXT = (
     "<unk> <s> </s> question answer : , . ? [ ] - What is this Where the dog cat one two three yes no left right "
     "According to you are allowed use or partially following tags Question Answer grass leash and of"
-).split()  # noqa: SIM905
+)
 
 
 def word_tokenizer(bos: bool = False, **special: str) -> PreTrainedTokenizerFast:
     """One token a word, a punctuation mark or a digit."""
-    words = dict.fromkeys([*WORDS, *"0123456789", *special.values()])
+    words = dict.fromkeys([*KNOWN_TEXT.split(), *"0123456789", *special.values()])
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Whitespace(), pre_tokenizers.Punctuation(), pre_tokenizers.Digits(individual_digits=True)]
