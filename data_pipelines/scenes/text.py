@@ -22,6 +22,7 @@ from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
 GRID_SHARE = 0.9  # of the scenes that a grid can tell: two thirds of all become grids
 GRID_SIDE = 8  # cells
 TAGGED_SHARE = 0.5  # of the scenes
+QUESTIONS = 6  # at most, so that texts are of similar length
 COVERED_SHARE = 0.3  # of a cell: covered so far, a cell names the thing even where its middle is free
 EMPTY_CELL = "."
 GRID_TASKS = tuple(task for task in TASKS if task not in ("color", "description", "pointing_attribute"))
@@ -57,7 +58,7 @@ def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Samp
         else:
             told = listing(scene.things, rng)
             questions = ask(scene, rng)
-        first, *others = (_told(conversation.turns[0], scene) for conversation in questions)
+        first, *others = (_told(conversation.turns[0], scene) for conversation in questions[:QUESTIONS])
         turns = (replace(first, prompt=f"{told}\n{_tag_sentence(scene, rng)}{first.prompt}"), *others)
         yield Sample(
             key=f"{split}-{seed}-{index:07d}-text",

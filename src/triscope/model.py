@@ -8,15 +8,16 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
 
 from triscope.components.bridge import Bridge
-from triscope.components.language import LanguageModel, TokenPredictions
+from triscope.components.language import LanguageModel, SharedPrefix, TokenPredictions
 from triscope.components.soft_prompt import SoftPrompt
 from triscope.components.vision import VisionEncoder
-from triscope.data.batch import Batch, Placeholder
+from triscope.data.batch import LEVELS, Batch, Placeholder
 from triscope.data.errors import ConfigurationError
 from triscope.data.prompts import Tokenizers
 from triscope.fusion import Features, Fused, check_placeholders, fuse
@@ -34,6 +35,8 @@ class VisualLanguageModel(nn.Module):
             this order. Called with the width of the vision encoder, that of the language model, and the patches an image.
         soft_prompt: builds the learned vector that stands before image tags; called with the language model's width.
         question_tokenizer: path of the tokenizer whose ids the Q-Former reads; the language model's own if None.
+        share_prefix: in training, let a causal language model read the image tokens that do not depend on the question
+            once for all rows of an image and level. Needs the bridges that read no question to stand first.
 
     Every part runs on every step: a batch without images runs vision and bridges on a dummy image whose tokens are
     multiplied by 0, so that ranks with different batches meet in the same collectives and no gradient is missing.
@@ -46,6 +49,7 @@ class VisualLanguageModel(nn.Module):
         bridges: dict[str, Callable[[int, int, int], Bridge]] | None = None,
         soft_prompt: Callable[[int], SoftPrompt] | None = None,
         question_tokenizer: str | None = None,
+        share_prefix: bool = False,
     ) -> None:
         super().__init__()
         if bridges and vision is None:
@@ -57,6 +61,7 @@ class VisualLanguageModel(nn.Module):
             sizes = (self.vision.width, self.language.width, self.vision.patches)
             self.bridges.update({name: bridge(*sizes) for name, bridge in (bridges or {}).items()})
         self.soft_prompt = soft_prompt(self.language.width) if soft_prompt is not None else None
+        self.share_prefix = share_prefix
         self._question_tokenizer = question_tokenizer
 
     def forward(self, batch: Batch) -> TokenPredictions:
@@ -66,7 +71,8 @@ class VisualLanguageModel(nn.Module):
             Logits at the supervised positions only, their targets, and the row each belongs to.
         """
         fused = self.fused(batch, kept_BT=batch.valid_BT)
-        return self.language(fused.embeddings_BTD, fused.valid_BT, fused.labels_BT, batch.level_B)
+        prefix = self._shared_prefix(batch) if self.share_prefix else None
+        return self.language(fused.embeddings_BTD, fused.valid_BT, fused.labels_BT, batch.level_B, prefix)
 
     @torch.no_grad()
     def generate(self, batch: Batch, **options: int | float) -> list[list[int]]:
@@ -142,6 +148,19 @@ class VisualLanguageModel(nn.Module):
         if seen is batch:
             return tokens_NQD, 0.0
         return tokens_NQD[:0], tokens_NQD.sum() * 0.0
+
+    def _shared_prefix(self, batch: Batch) -> SharedPrefix | None:
+        """What rows of one image and level have in common; None where rows do not all begin with their only image."""
+        tokens = sum(bridge.tokens for bridge in takewhile(lambda bridge: not bridge.question_aware, self.bridges.values()))
+        is_image_BT = (batch.ids_BT == Placeholder.IMAGE) & batch.valid_BT
+        place = int(is_image_BT[0].int().argmax())
+        one_each = len(batch.pair_row_N) == len(batch) and bool(is_image_BT[:, place].all())
+        if self.language.seq2seq or tokens == 0 or not one_each:
+            return None
+        kind_B = batch.pair_image_N * len(LEVELS) + batch.level_B
+        kinds, prefix_B = kind_B.unique(return_inverse=True)
+        row_U = prefix_B.new_zeros(len(kinds)).scatter_(0, prefix_B, torch.arange(len(batch), device=prefix_B.device))
+        return SharedPrefix(place + tokens, row_U, prefix_B)
 
     def _soft_prompt_D(self, like: Tensor) -> Tensor:
         return self.soft_prompt() if self.soft_prompt is not None else like.new_zeros(self.language.width)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from triscope.components.aggregator import AggregatorBridge, VisionAggregator, average_patches
+from triscope.components.aggregator import AggregatorBridge, VisionAggregator
 
 SIZES = {"heads": 4, "feed_forward_width": 24}
 
@@ -98,30 +98,9 @@ def test_six_rows_about_one_image_compute_it_once():
     assert seen == [1, 1]
 
 
-def test_pooling_averages_squares_of_the_grid_and_keeps_the_class_token():
-    grid = torch.arange(16.0).view(4, 4)
-    tokens = torch.cat([torch.tensor([100.0]), grid.flatten()]).view(1, 17, 1)
-    assert average_patches(tokens, 2).flatten().tolist() == [100, 2.5, 4.5, 10.5, 12.5]
-    assert average_patches(tokens, 1) is tokens
-
-
-def test_a_pooled_bridge_gives_as_many_tokens_as_it_says():
-    for pool, tokens in ((1, 17), (2, 5), (4, 2)):
-        bridge = AggregatorBridge(16, 12, 17, pool=pool, **SIZES)
-        assert bridge.tokens == tokens
-        assert bridge(features(2), torch.tensor([0, 1, 1]), *no_question(3)).shape == (3, tokens, 12)
-
-
-@pytest.mark.parametrize(("patches", "pool"), [(17, 3), (16, 2), (19, 2)])
-def test_a_grid_that_cannot_be_pooled_is_told(patches, pool):
-    with pytest.raises(ValueError, match=f"pool={pool} needs .* found {patches} vectors"):
-        AggregatorBridge(16, 12, patches, pool=pool, **SIZES)
-
-
 @pytest.mark.parametrize("images", [0, 2])
-@pytest.mark.parametrize("pool", [1, 2])
-def test_no_pairs_give_no_tokens_and_zero_gradients(images, pool):
-    bridge = AggregatorBridge(16, 12, 17, pool=pool, **SIZES)
+def test_no_pairs_give_no_tokens_and_zero_gradients(images):
+    bridge = AggregatorBridge(16, 12, 17, **SIZES)
     tokens = bridge(features(images), torch.zeros(0, dtype=torch.long), *no_question(0))
     assert tokens.shape == (0, bridge.tokens, 12)
     tokens.sum().backward()

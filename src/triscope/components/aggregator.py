@@ -4,7 +4,6 @@ Source: Chen et al., "LION" (arXiv 2311.11860), the Vision Aggregator; block det
 """
 
 from collections.abc import Sequence
-from math import isqrt
 
 import torch
 from torch import Tensor, nn
@@ -124,12 +123,10 @@ class AggregatorBridge(Bridge):
         language_width: D.
         patches: P, class token included.
         projector_width: hidden width of the MLP; None is the paper's 4V.
-        pool: side of the squares of patches averaged into one token after the aggregator, to spare the language model
-            tokens; 1 is the paper's. The class token stays as it is. Needs a square grid behind one class token.
         aggregator: the arguments of `VisionAggregator` from `blocks` on.
 
     Raises:
-        ValueError: `heads` does not divide V, or the grid cannot be cut into `pool` x `pool` squares.
+        ValueError: `heads` does not divide V.
     """
 
     def __init__(
@@ -138,19 +135,11 @@ class AggregatorBridge(Bridge):
         language_width: int,
         patches: int,
         projector_width: int | None = None,
-        pool: int = 1,
         **aggregator,
     ):
         super().__init__()
         projector_width = projector_width or 4 * vision_width
-        side = isqrt(patches - 1)
-        if pool > 1 and (side * side != patches - 1 or side % pool):
-            raise ValueError(
-                f"pool={pool} needs one class token and a square grid of patches whose side {pool} divides, found "
-                f"{patches} vectors an image: set the bridge's pool to 1, or change the image size"
-            )
-        self.pool = pool
-        self.tokens = patches if pool == 1 else 1 + (side // pool) ** 2
+        self.tokens = patches
         self.aggregator = VisionAggregator(vision_width, **aggregator)
         self.norm = nn.LayerNorm(vision_width)
         self.projector = nn.Sequential(
@@ -164,24 +153,5 @@ class AggregatorBridge(Bridge):
         question_ids_NS: Tensor,
         question_valid_NS: Tensor,
     ) -> Tensor:
-        aggregated_IPV = average_patches(self.aggregator(features_LIPV), self.pool)
-        tokens_IPD = self.projector(self.norm(aggregated_IPV))
+        tokens_IPD = self.projector(self.norm(self.aggregator(features_LIPV)))
         return tokens_IPD[pair_image_N]
-
-
-def average_patches(tokens_IPV: Tensor, pool: int) -> Tensor:
-    """Averages squares of `pool` x `pool` patches; the class token in front stays.
-
-    Args:
-        tokens_IPV: a class token, then a square grid row by row.
-        pool: divides the side of the grid; 1 changes nothing.
-
-    Returns:
-        (I, 1 + (P - 1) / pool^2, V).
-    """
-    if pool == 1:
-        return tokens_IPV
-    class_token_I1V, patches_IPV = tokens_IPV[:, :1], tokens_IPV[:, 1:]
-    side = isqrt(patches_IPV.shape[1]) // pool
-    averages_IPV = patches_IPV.unflatten(1, (side, pool, side, pool)).mean((2, 4)).flatten(1, 2)
-    return torch.cat([class_token_I1V, averages_IPV], dim=1)

@@ -14,9 +14,11 @@ class Bridge(nn.Module, ABC):
 
     Attributes:
         tokens: tokens of one image, as many as the prompt has placeholders for it.
+        question_aware: whether the tokens depend on the question; those that do not are shared by all rows of an image.
     """
 
     tokens: int
+    question_aware: bool = False
 
     @abstractmethod
     def forward(

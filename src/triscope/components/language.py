@@ -40,6 +40,20 @@ class TokenPredictions(NamedTuple):
     row_M: Tensor
 
 
+class SharedPrefix(NamedTuple):
+    """The same first tokens in several rows: read once, their keys and values serve every row.
+
+    Args:
+        length: tokens that are shared.
+        row_U: for each distinct prefix, a row that begins with it.
+        prefix_B: for each row, its prefix.
+    """
+
+    length: int
+    row_U: Tensor
+    prefix_B: Tensor
+
+
 class LanguageModel(nn.Module):
     """A frozen language model that reads embeddings, with trainable adapters routed by row.
 
@@ -115,7 +129,14 @@ class LanguageModel(nn.Module):
         """Input embeddings of token ids of any shape: one more dimension, D."""
         return self.model.get_input_embeddings()(ids)
 
-    def forward(self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, level_B: Tensor) -> TokenPredictions:
+    def forward(
+        self,
+        embeddings_BTD: Tensor,
+        valid_BT: Tensor,
+        labels_BT: Tensor,
+        level_B: Tensor,
+        shared_prefix: SharedPrefix | None = None,
+    ) -> TokenPredictions:
         """Predict every supervised token of each row from what stands before it.
 
         A seq2seq model reads with its encoder what is not supervised and writes the supervised tokens, which must be
@@ -126,6 +147,8 @@ class LanguageModel(nn.Module):
             valid_BT: True where there is a token.
             labels_BT: the id of the token at this position if it is supervised, else -100.
             level_B: number of each row's level, which picks its adapters.
+            shared_prefix: first tokens that several rows of a level have in common, without a label or padding among
+                them; a causal model then reads them once. The predictions are the same.
 
         Returns:
             Predictions in row order. The first token of a row has nothing before it: a causal model skips it.
@@ -134,8 +157,11 @@ class LanguageModel(nn.Module):
             ValueError: seq2seq only, a row that goes on behind its supervised tokens.
         """
         self.route.level_B = level_B
-        predict = self._predict_seq2seq if self.seq2seq else self._predict_causal
-        return predict(embeddings_BTD, valid_BT, labels_BT)
+        if self.seq2seq:
+            return self._predict_seq2seq(embeddings_BTD, valid_BT, labels_BT)
+        if shared_prefix is not None:
+            return self._predict_behind_prefix(embeddings_BTD, valid_BT, labels_BT, shared_prefix)
+        return self._predict_causal(embeddings_BTD, valid_BT, labels_BT)
 
     @torch.no_grad()
     def generate(
@@ -201,6 +227,27 @@ class LanguageModel(nn.Module):
             position_ids=(valid_BT.cumsum(1) - 1).clamp(min=0),  # of the row, wherever its padding is
             use_cache=False,
         ).last_hidden_state
+        return self._predictions(hidden_BTD, valid_BT, labels_BT)
+
+    def _predict_behind_prefix(
+        self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, prefix: SharedPrefix
+    ) -> TokenPredictions:
+        level_B = self.route.level_B
+        self.route.level_B = level_B[prefix.row_U]
+        read = self.model.base_model(inputs_embeds=embeddings_BTD[prefix.row_U, : prefix.length], use_cache=True)
+        keys_and_values = read.past_key_values
+        keys_and_values.batch_select_indices(prefix.prefix_B)
+        self.route.level_B = level_B
+        hidden_BTD = self.model.base_model(
+            inputs_embeds=embeddings_BTD[:, prefix.length :],
+            attention_mask=valid_BT.long(),
+            position_ids=(valid_BT.cumsum(1) - 1).clamp(min=0)[:, prefix.length :],
+            past_key_values=keys_and_values,
+            use_cache=True,
+        ).last_hidden_state
+        return self._predictions(hidden_BTD, valid_BT[:, prefix.length :], labels_BT[:, prefix.length :])
+
+    def _predictions(self, hidden_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor) -> TokenPredictions:
         # The state at a position predicts the token behind it; the head works only where that token has a label.
         next_BT = labels_BT[:, 1:]
         predicts_BT = (next_BT != IGNORED_LABEL) & valid_BT[:, :-1]

@@ -148,6 +148,7 @@ class QFormerBridge(Bridge):
         self.norm = nn.LayerNorm(vision_width)
         self.qformer = QFormer(vision_width, **qformer)
         self.tokens, hidden_width = self.qformer.queries_Qh.shape
+        self.question_aware = self.qformer.question_aware
         self.projection = nn.Linear(hidden_width, language_width)
 
     def forward(

@@ -4,7 +4,7 @@ from difflib import get_close_matches
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import open_clip
 import timm
@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
+from triscope.components.feature_cache import FeatureCache
+from triscope.components.pooling import average_patches, pooled_patches
 from triscope.packaged import resolve
 
 
@@ -22,7 +24,7 @@ class VisionEncoder(nn.Module):
     """A vision transformer that returns the raw outputs of some of its blocks.
 
     The tower is frozen for good: no gradients, always in evaluation mode, whatever `train()` is told. Blocks above
-    the deepest tap, the final norm and the head are dropped when it is built. `.to(dtype)` sets its precision.
+    the deepest tap, the final norm and the head are dropped when it is built.
     Built under `torch.device("meta")` it has the real shapes and reads no weights.
 
     Args:
@@ -32,6 +34,10 @@ class VisionEncoder(nn.Module):
             `packaged:NAME` for weights that `triscope.packaged` prepares; None for random ones.
         taps: blocks to return, counted from 0, deepest first.
         image_size: side of the square input in pixels. Learned positions are resampled to it.
+        pool: side of the squares of patches that are averaged into one, to spare all that follows work; 1 is the papers'.
+        dtype: precision of the tower and of its features.
+        cache_folder: keep the features of uint8 pictures here, and read them instead of encoding a picture again; see
+            `FeatureCache`. None keeps nothing.
         tower_options: sizes that differ from the named tower's (timm arguments, or fields of open_clip's `vision_cfg`).
 
     Attributes:
@@ -52,6 +58,9 @@ class VisionEncoder(nn.Module):
         weights: str | None = None,
         taps: tuple[int, ...] = (38, 28, 18),
         image_size: int = 224,
+        pool: int = 1,
+        dtype: Literal["float32", "bfloat16"] = "float32",
+        cache_folder: str | None = None,
         tower_options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -60,10 +69,14 @@ class VisionEncoder(nn.Module):
         self.tower, self.mean, self.std = _build_tower(tower, image_size, tower_options or {})
         _check_taps(self.taps, depth=len(_blocks(self.tower)), tower=tower)
         self.tower.prune_intermediate_layers(sorted(self.taps), prune_norm=True, prune_head=True)
-        self.patches, self.width = self.tower.get_parameter(_positions_name(self.tower)).shape[-2:]
+        patches, self.width = self.tower.get_parameter(_positions_name(self.tower)).shape[-2:]
+        self.pool, self.patches = pool, pooled_patches(patches, pool)
         if weights is not None and not next(self.tower.parameters()).is_meta:
             _load(self.tower, Path(resolve(weights)))
-        self.requires_grad_(False).eval()
+        self.requires_grad_(False).eval().to(getattr(torch, dtype))
+        self.cache = None
+        if cache_folder is not None:
+            self.cache = FeatureCache(Path(cache_folder).expanduser(), self.tower, (len(self.taps), self.patches, self.width), self.taps)
 
     def train(self, mode: bool = True) -> "VisionEncoder":
         """Stays in evaluation mode."""
@@ -89,6 +102,12 @@ class VisionEncoder(nn.Module):
             )
         if len(pixels_ICHW) == 0:
             return [self._normalised(pixels_ICHW).new_empty(0, self.patches, self.width) for _ in self.taps]
+        if self.cache is not None and pixels_ICHW.dtype == torch.uint8:
+            return self.cache.features(pixels_ICHW, self._encode)
+        return self._encode(pixels_ICHW)
+
+    def _encode(self, pixels_ICHW: Tensor) -> list[Tensor]:
+        """Run the tower."""
         pixels_ICHW = self._normalised(pixels_ICHW)
         intermediates = partial(
             self.tower.forward_intermediates, indices=sorted(self.taps), output_fmt="NLC", intermediates_only=True
@@ -98,7 +117,7 @@ class VisionEncoder(nn.Module):
             tokens_L = zip(found["image_intermediates"], found["image_intermediates_prefix"], strict=True)
         else:
             tokens_L = intermediates(pixels_ICHW, return_prefix_tokens=True)
-        features_LIPV = [torch.cat([class_token, patches], dim=1) for patches, class_token in tokens_L]
+        features_LIPV = [average_patches(torch.cat([class_token, patches], dim=1), self.pool) for patches, class_token in tokens_L]
         return features_LIPV[::-1]
 
     def _normalised(self, pixels_ICHW: Tensor) -> Tensor:

@@ -1,0 +1,412 @@
+"""One HTML file that shows what runs did: scores beside what needs no sight, curves, pictures, parts and configuration."""
+
+import argparse
+import csv
+import json
+import os
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import yaml
+
+from triscope.app.line_chart import Point, line_chart
+from triscope.app.page import page, picture, table, with_links
+from triscope.callbacks.picture_board import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR
+from triscope.data.errors import ConfigurationError
+from triscope.evaluation.results import RESULTS_FILE
+from triscope.evaluation.tasks import MEASURES, POINTING
+from triscope.version import __version__
+
+CONFIGURATION_FILE, METRICS_FILE, ATTRIBUTION_FILE = "config.yaml", "metrics.csv", "ATTRIBUTION"
+LEARNED_MEANS = (
+    "A score counts as learned when the lower end of its 95 % interval lies above every guess, above the same model without "
+    "pictures (blind), and above it with the pictures of other samples (shuffled). What was not learned is grey."
+)
+EXAMPLES = """\
+examples:
+  triscope report runs/lion_2_region
+  triscope report runs/demo --out report.html                       every run in the folder runs/demo
+  triscope report runs/4b runs/12b --out sizes.html                 two runs side by side
+  triscope report runs/mine --released data/demo/results.json       beside the scores of released parts
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the command line leaves it; what is missing is empty.
+
+    Args:
+        name: of the run among those of the report.
+        folder: where it is.
+        stage: class of the stage, where the configuration names it.
+        curves: (step, value) by column of `metrics.csv`, in order of steps.
+        results: of `results.json`, by set.
+    """
+
+    name: str
+    folder: Path
+    stage: str
+    curves: dict[str, list[Point]]
+    results: dict[str, dict]
+
+
+def main(arguments: list[str]) -> None:
+    """`triscope report RUN... [--out FILE]`."""
+    parser = argparse.ArgumentParser(
+        prog="triscope report", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run, or a folder of runs")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the HTML file; report.html in the first folder if not given")
+    parser.add_argument("--title", default="triscope report", help="heading of the page")
+    parser.add_argument("--released", type=Path, metavar="FILE", help="results.json of released parts, for a column of their scores")
+    parser.add_argument("--attribution", type=Path, metavar="FILE", help="whose pictures these are; else ATTRIBUTION in the run's folder")
+    options = parser.parse_args(arguments)
+    runs = [run for folder in options.runs for run in find_runs(folder)]
+    out = options.out or options.runs[0] / "report.html"
+    print(write_report(runs, out, options.title, options.released, options.attribution))
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The folder itself if it is a run, else the runs in it, by name.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    children = sorted(folder.iterdir()) if folder.is_dir() else []
+    runs = [folder] if _is_run(folder) else [child for child in children if _is_run(child)]
+    if not runs:
+        raise ConfigurationError(
+            f"run folder {folder}",
+            "no such folder" if not folder.is_dir() else f"none of {CONFIGURATION_FILE}, {METRICS_FILE}, {RESULTS_FILE}",
+            "the folder of a run, or a folder of runs",
+            "give the --run.folder of a fit",
+        )
+    return runs
+
+
+def write_report(
+    runs: Sequence[Path],
+    out: Path,
+    title: str = "triscope report",
+    released: Path | None = None,
+    attribution: Path | None = None,
+) -> Path:
+    """Write one HTML file about runs; it holds everything it shows.
+
+    Args:
+        runs: folders of runs, in the order in which they are shown.
+        out: the file.
+        title: heading of the page.
+        released: a file like `results.json`, whose scores stand in a column beside those of the runs.
+        attribution: text on whose pictures the board shows; if None, the file ATTRIBUTION in the run's folder, where there is one.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigurationError: a folder is not that of a run, or a file in it cannot be read.
+    """
+    loaded = _read_runs([folder for run in runs for folder in find_runs(Path(run))])
+    results = _parsed(released, _results) if released else {}
+    body = [_head(title, loaded), _summary(loaded, results), _comparison(loaded)]
+    body += [_section(number, run, attribution) for number, run in enumerate(loaded)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page(title, "\n".join(body)), encoding="utf-8")
+    return out
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (CONFIGURATION_FILE, METRICS_FILE, RESULTS_FILE))
+
+
+def _read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Runs, named by what distinguishes their folders."""
+    folders = [folder.resolve() for folder in folders]
+    common = os.path.commonpath([folder.parent for folder in folders])
+    return [
+        Run(
+            name=str(folder.relative_to(common)),
+            folder=folder,
+            stage=_parsed(folder / CONFIGURATION_FILE, _stage, ""),
+            curves=_parsed(folder / METRICS_FILE, _curves, {}),
+            results=_parsed(folder / RESULTS_FILE, _results, {}),
+        )
+        for folder in folders
+    ]
+
+
+def _parsed[T](file: Path, parse: Callable[[str], T], missing: T | None = None) -> T:
+    """What is in a file, or `missing` if there is none.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is missing and must not be.
+    """
+    if not file.exists() and missing is not None:
+        return missing
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ConfigurationError(
+            f"{file}", f"{type(error).__name__}: {error}", "the file as a run leaves it", "repair or remove it"
+        ) from error
+
+
+def _stage(text: str) -> str:
+    model = (yaml.safe_load(text) or {}).get("model") or {}
+    return model.get("class_path", "").rpartition(".")[2]
+
+
+def _curves(text: str) -> dict[str, list[Point]]:
+    curves: dict[str, list[Point]] = defaultdict(list)
+    for line in csv.DictReader(text.splitlines()):
+        for column, value in line.items():
+            if value and column != "step":
+                curves[column].append((float(line["step"]), float(value)))
+    return {column: sorted(points, key=lambda point: point[0]) for column, points in curves.items()}
+
+
+def _results(text: str) -> dict[str, dict]:
+    results = json.loads(text)
+    return {name: {**result, "metrics": dict(result["metrics"])} for name, result in results.items()}
+
+
+# Scores ---------------------------------------------------------------------------------------------------------------
+
+
+def _head(title: str, runs: Sequence[Run]) -> str:
+    links = " ".join(f'<a href="#run-{number}">{escape(run.name)}</a>' for number, run in enumerate(runs))
+    count = f"{len(runs)} runs" if len(runs) > 1 else "1 run"
+    learned = [learned for run in runs for result in run.results.values() for learned in result["learned"].values()]
+    scores = f", {sum(learned)} of {len(learned)} scores learned" if learned else ""
+    return f'<h1>{escape(title)}</h1><p class="quiet">{count}{scores} · triscope {__version__}</p><nav>{links}</nav>'
+
+
+def _summary(runs: Sequence[Run], released: Mapping[str, dict]) -> str:
+    """Every score of every run, beside what needs no sight."""
+    heads = ["score", "value", "95 % interval", "0 to 1", "blind", "shuffled", "best guess", "items", "learned"]
+    heads += ["released parts"] if released else []
+    groups: list[tuple[str, list[list[str]]]] = []
+    for run in runs:
+        for name, result in run.results.items():
+            rows = [_score_cells(score, result) for score in result["metrics"]]
+            if released:
+                for score, cells in zip(result["metrics"], rows, strict=True):
+                    cells.append(_value(score, _released_value(released, name, score)))
+            groups.append((f"{_run_name(run)} <small>test set {escape(name)}</small>", rows))
+        if not run.results:
+            groups.append((f"{_run_name(run)} <small>no test was run</small>", []))
+    return f'<h2>Scores</h2><p class="quiet">{LEARNED_MEANS}</p>{table(heads, groups, "scores")}'
+
+
+def _score_cells(score: str, result: Mapping) -> list[str]:
+    value, (low, high) = result["metrics"][score], result["intervals"][score]
+    controls = [result["controls"].get(control, {}).get(score) for control in ("blind", "shuffled")]
+    guesses = result["guesses"].get(score, {})
+    best = max(guesses, key=lambda guess: guesses[guess], default="")
+    learned = result["learned"][score]
+    without_sight = [level for level in (*controls, guesses.get(best)) if level is not None]
+    return [
+        escape(score),
+        _value(score, value),
+        f"{_value(score, low)}–{_value(score, high)}",
+        "" if _is_cider(score) else _range(value, low, high, without_sight, learned),
+        *(_value(score, control) for control in controls),
+        _value(score, guesses.get(best)) + (f" <small>{escape(best.replace('_', ' '))}</small>" if best else ""),
+        f"{result['items'][score]:,}",
+        '<span class="yes">yes</span>' if learned else '<span class="no">no</span>',
+    ]
+
+
+def _range(value: float, low: float, high: float, without_sight: Sequence[float], learned: bool) -> str:
+    """The interval and the value on a line from 0 to 1, and a mark for everything that needs no sight."""
+    color = "var(--accent)" if learned else "var(--faint)"
+    marks = "".join(f'<line x1="{_x(level)}" x2="{_x(level)}" y1="1" y2="13" stroke="#d55e00"/>' for level in without_sight)
+    return (
+        '<svg class="range" viewBox="0 0 132 14" role="img" aria-label="interval, and marks for blind, shuffled and guess">'
+        '<line x1="4" x2="128" y1="7" y2="7" stroke="var(--line)" stroke-width="2"/>'
+        f'<line x1="{_x(low)}" x2="{_x(high)}" y1="7" y2="7" stroke="{color}" stroke-width="4" stroke-opacity=".45"/>'
+        f'{marks}<circle cx="{_x(value)}" cy="7" r="3.5" fill="{color}"/></svg>'
+    )
+
+
+def _x(share: float) -> str:
+    return f"{4 + 124 * min(1.0, max(0.0, share)):.1f}"
+
+
+def _value(score: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.1f}" if _is_cider(score) else f"{value:.3f}"
+
+
+def _is_cider(score: str) -> bool:
+    return score.endswith("cider")
+
+
+def _released_value(released: Mapping[str, dict], set_name: str, score: str) -> float | None:
+    """From the same set where there is one, else from the first that has the score."""
+    candidates = [released[set_name]] if set_name in released else released.values()
+    return next((result["metrics"][score] for result in candidates if score in result["metrics"]), None)
+
+
+def _run_name(run: Run) -> str:
+    return escape(run.name) + (f" <small>{escape(run.stage)}</small>" if run.stage else "")
+
+
+def _comparison(runs: Sequence[Run]) -> str:
+    """Scores and curves that several runs have."""
+    if len(runs) < 2:
+        return ""
+    values = {run.name: {score: value for result in run.results.values() for score, value in result["metrics"].items()} for run in runs}
+    names = sorted({score for scores in values.values() for score in scores})
+    common = [name for name in names if sum(name in scores for scores in values.values()) > 1]
+    rows = [[escape(name), *(_value(name, scores.get(name)) for scores in values.values())] for name in common]
+    charts = {
+        column: {run.name: run.curves[column] for run in runs if column in run.curves}
+        for column in ("train/loss", "validation/loss", *(f"validation/{name}" for name in common))
+    }
+    drawn = [line_chart(column, lines, _unit(column)) for column, lines in charts.items() if len(lines) > 1]
+    return (
+        "<h2>Runs side by side</h2>"
+        + (table(["score", *values], [("", rows)]) if rows else "<p>No score was tested in more than one run.</p>")
+        + f'<div class="charts">{"".join(drawn)}</div>'
+    )
+
+
+# A run ----------------------------------------------------------------------------------------------------------------
+
+
+def _section(number: int, run: Run, attribution: Path | None) -> str:
+    return "\n".join(
+        [
+            f'<h2 id="run-{number}">{_run_name(run)}</h2>',
+            f"<h3>Learning curves</h3>{_charts(run)}",
+            f"<h3>Pictures</h3>{_board(run, attribution)}",
+            _routing(run),
+            f"<h3>Parts</h3>{_parts(run)}",
+            f"<h3>Speed</h3>{_speed(run)}",
+            f"<h3>Dropped samples</h3>{_dropped(run)}",
+            f"<h3>Configuration</h3>{_configuration(run)}",
+        ]
+    )
+
+
+def _charts(run: Run) -> str:
+    """Losses, validation scores a task, and how learning went."""
+    panels: dict[str, dict[str, list[Point]]] = defaultdict(dict)
+    for column, points in run.curves.items():
+        kind, _, name = column.partition("/")
+        if name.startswith("loss_"):
+            panels[f"{kind} loss by task"][name.removeprefix("loss_")] = points
+        elif name.startswith("loss"):
+            panels["loss"][f"{kind}{name.removeprefix('loss')}"] = points
+        elif kind == "validation":
+            task, score = _task_and_score(name)
+            panels[f"{task} {score}" if _is_cider(score) else task][score] = points
+        elif kind == "learning" or kind.startswith("lr-"):
+            panels[(name or "learning rate").replace("_", " ")][name or kind] = points
+    ordered = sorted(panels, key=lambda panel: ("loss" not in panel, "/" not in panel, panel.count(" "), panel))
+    drawn = [line_chart(panel, panels[panel], _unit(panel)) for panel in ordered]
+    return f'<div class="charts">{"".join(drawn)}</div>' if drawn else "<p>No metrics were logged.</p>"
+
+
+def _task_and_score(name: str) -> tuple[str, str]:
+    """`region/pointing_acc@0.5` as `region/pointing` and `acc@0.5`."""
+    scores = sorted({measure.name for measures in (POINTING, *MEASURES.values()) for measure in measures}, key=len, reverse=True)
+    score = next((score for score in scores if name.endswith(f"_{score}")), name.rpartition("_")[2])
+    return name.removesuffix(f"_{score}"), score
+
+
+def _unit(panel: str) -> str:
+    if "loss" in panel:
+        return "nats a token"
+    if _is_cider(panel):
+        return "CIDEr × 100"
+    return "share" if "/" in panel else panel
+
+
+def _board(run: Run, attribution: Path | None) -> str:
+    file = _latest_picture(run, "board")
+    if file is None:
+        return "<p>No board was drawn.</p>"
+    colors = (TRUE_COLOR, "true box"), (PREDICTED_COLOR, "predicted box"), (REGION_COLOR, "region asked about")
+    legend = " &nbsp; ".join(f'<span class="box" style="border-color: {color}"></span>{meaning}' for color, meaning in colors)
+    source = attribution or run.folder / ATTRIBUTION_FILE
+    credit = f"<br>{with_links(_parsed(source, str.strip))}" if source.exists() or attribution else ""
+    return picture(file, "validation pictures with questions, answers and boxes", f"After {_step(file)}: {legend}{credit}")
+
+
+def _routing(run: Run) -> str:
+    file = _latest_picture(run, "routing")
+    if file is None:
+        return ""
+    caption = (
+        f"After {_step(file)}: how much each adapter (line) weighs in each feed-forward layer (column), for the rows of each level "
+        "(panel). Where the levels went their own ways, the brightest line of a panel is its own adapter."
+    )
+    return f"<h3>Routing</h3>{picture(file, 'router weights by level, adapter and layer', caption)}"
+
+
+def _latest_picture(run: Run, name: str) -> Path | None:
+    return max((run.folder / "pictures" / name).glob("step_*.png"), default=None)
+
+
+def _step(file: Path) -> str:
+    return f"step {int(file.stem.removeprefix('step_')):,}"
+
+
+def _parts(run: Run) -> str:
+    """The table of `parts.txt`."""
+    file = run.folder / "parts.txt"
+    if not file.exists():
+        return "<p>No table of parts was written.</p>"
+    head, _, *lines, total = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    heads, *rows = ([cell.strip() for cell in line.split(" | ")] for line in (head, *lines))
+    cells = [[escape(cell) for cell in row] for row in rows]
+    return f'{table(heads, [("", cells)], "words")}<p class="quiet">{escape(total)}</p>'
+
+
+def _speed(run: Run) -> str:
+    """Medians over the run, and the peak of the memory."""
+    curves = {column.removeprefix("speed/"): points for column, points in run.curves.items() if column.startswith("speed/")}
+    if not curves:
+        return "<p>No speed was logged.</p>"
+    middle = {name: statistics.median(value for _, value in points) for name, points in curves.items()}
+    figures = {
+        f"{name.removesuffix('_per_second')} a second": f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
+        for name, value in middle.items()
+        if name.endswith("_per_second")
+    }
+    if "data_wait_share" in middle:
+        figures["of the time waiting for data"] = f"{middle['data_wait_share']:.1%}"
+    if "peak_memory_gib" in curves:
+        figures["peak memory"] = f"{max(value for _, value in curves['peak_memory_gib']):.2f} GiB"
+    figures["last step logged"] = f"{max(step for points in run.curves.values() for step, _ in points):,.0f}"
+    shown = "".join(f"<div><b>{figure}</b>{escape(name)}</div>" for name, figure in figures.items())
+    return f'<div class="figures">{shown}</div><p class="quiet">Medians over the logged intervals.</p>'
+
+
+def _dropped(run: Run) -> str:
+    file = run.folder / "dropped.txt"
+    if not file.exists():
+        return "<p>None was recorded.</p>"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return _folded(f"{len(lines):,} dropped", lines)
+
+
+def _configuration(run: Run) -> str:
+    file = run.folder / CONFIGURATION_FILE
+    if not file.exists():
+        return "<p>No configuration was saved.</p>"
+    return _folded(f"{CONFIGURATION_FILE}, as resolved", file.read_text(encoding="utf-8").splitlines())
+
+
+def _folded(summary: str, lines: Iterable[str]) -> str:
+    return f"<details><summary>{escape(summary)}</summary><pre>{escape(os.linesep.join(lines))}</pre></details>"

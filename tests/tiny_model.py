@@ -1,0 +1,108 @@
+"""Tiny real models for tests: every part of LION at sizes that train in milliseconds, over weights in a folder."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+
+from tests.data.tiny import ask, sample, word_tokenizer
+from triscope.components.aggregator import AggregatorBridge
+from triscope.components.language import LanguageModel, TokenPredictions
+from triscope.components.qformer import QFormerBridge
+from triscope.components.soft_prompt import SoftPrompt
+from triscope.components.vision import VisionEncoder
+from triscope.data.batch import Batch
+from triscope.data.boxes import Box
+from triscope.data.collate import EncodedSample, collate
+from triscope.data.prompts import PromptStyle, PromptWriter
+from triscope.data.sample import Level, Sample
+from triscope.model import VisualLanguageModel
+
+IMAGE_SIZE = 28
+TOWER = {"tower": "vit_small_patch14_dinov2", "taps": (2, 1, 0), "image_size": IMAGE_SIZE}
+TOWER_OPTIONS = {"embed_dim": 32, "depth": 3, "num_heads": 2}
+QFORMER = {"queries": 3, "layers": 2, "hidden_width": 16, "heads": 2, "feed_forward_width": 24, "vocabulary_size": 99}
+AGGREGATOR = {"heads": 2, "feed_forward_width": 16, "projector_width": 24}
+STYLE = PromptStyle(turn="question {prompt} answer", tags=True)
+
+
+def prepare(folder: Path, kind: str = "llama") -> Path:
+    """Write a language model ("llama" or "t5") with its tokenizer, and a vision tower: the frozen base of a model."""
+    torch.manual_seed(0)
+    tokenizer = word_tokenizer(bos=kind == "llama")
+    words = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 2}
+    language: nn.Module
+    if kind == "llama":
+        sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+        language = LlamaForCausalLM(LlamaConfig(**words, **sizes, initializer_range=0.2))
+    else:
+        sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+        language = T5ForConditionalGeneration(
+            T5Config(**words, **sizes, feed_forward_proj="gated-gelu", decoder_start_token_id=0, initializer_factor=0.5)
+        )
+    language.save_pretrained(folder / kind)
+    tokenizer.save_pretrained(folder / kind)
+    tower = VisionEncoder(**TOWER, tower_options=TOWER_OPTIONS).tower
+    save_file(tower.state_dict(), folder / "tower.safetensors")
+    return folder
+
+
+def tiny_model(
+    folder: Path,
+    kind: str = "llama",
+    bridges: Sequence[str] = ("qformer", "aggregator"),
+    soft_prompt: bool = True,
+    dropout: float = 0.0,
+) -> VisualLanguageModel:
+    """A LION over the base that `prepare` wrote, new parts as they are initialised."""
+    all_bridges: dict[str, Callable] = {
+        "qformer": partial(QFormerBridge, **QFORMER, dropout=dropout),
+        "aggregator": partial(AggregatorBridge, **AGGREGATOR, dropout=dropout),
+    }
+    return VisualLanguageModel(
+        language=lambda: LanguageModel(str(folder / kind), adapter_bottleneck=4),
+        vision=lambda: VisionEncoder(**TOWER, tower_options=TOWER_OPTIONS, weights=str(folder / "tower.safetensors")),
+        bridges={name: all_bridges[name] for name in bridges},
+        soft_prompt=partial(SoftPrompt, init_std=0.2) if soft_prompt else None,
+    )
+
+
+def awake(model: VisualLanguageModel, seed: int = 1) -> VisualLanguageModel:
+    """What trains made random, so that nothing that starts at zero hides a mistake."""
+    torch.manual_seed(seed)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+DOG, CAT = Box(0.1, 0.2, 0.5, 0.8), Box(0.6, 0.0, 1.0, 0.4)
+SAMPLES = [
+    sample("plain", [ask(("What is this?", "the dog and the cat"))], images=0),
+    sample("tagged", [ask(("What is this?", "dog")), ask(("Where is the cat?", "<region:1>"), level=Level.REGION)], 1, ["dog"], [CAT]),
+    sample("three", [ask(("What is <image:1> and <image:3>", "two"), ("Where the dog?", "left and right"))], images=3),
+    sample("region", [ask(("What is <region:1>?", "the dog"), level=Level.REGION)], boxes=[DOG]),
+]
+
+
+def batch_of(model: VisualLanguageModel, samples: Sequence[Sample] = SAMPLES, style: PromptStyle = STYLE) -> Batch:
+    """A batch as the data makes it; boxes are in unit space, and pictures random but of the sample's own seed."""
+    writer = PromptWriter(style, model.tokenizers())
+    encoded = []
+    for each in samples:
+        rows = writer.rows(each, [region.box for region in each.regions], range(len(each.conversations)), each.key)
+        generator = torch.Generator().manual_seed(sum(map(ord, each.key)))
+        shown = sorted({image for row in rows for image in row.images})
+        size = (3, IMAGE_SIZE, IMAGE_SIZE)
+        pixels = {image: torch.randint(0, 256, size, dtype=torch.uint8, generator=generator) for image in shown}
+        encoded.append(EncodedSample(pixels, rows))
+    return collate(encoded, IMAGE_SIZE)
+
+
+def logits_by_row(predictions: TokenPredictions, rows: int) -> list[Tensor]:
+    """The logits of each row's supervised tokens."""
+    return [predictions.logits_MV[predictions.row_M == row] for row in range(rows)]
