@@ -49,6 +49,7 @@ def write_untrained_language(
         intermediate_size=feed_forward_width,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
+        initializer_range=width**-0.5,  # the usual 0.02 leaves attention this narrow flat for thousands of steps
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -2,7 +2,7 @@
 
 A scene is told either as a grid, one word a cell, row by row,
 
-    . . dog dog . . . .
+    | . . dog dog . . . .  . . dog dog . . . .  ...
 
 or as a list, `red car [12,34,56,78] ; dog [60,10,90,40]`. Boxes are left, top, right, bottom in percent of the picture.
 Half of the scenes have the sentence with image tags between scene and question, so that its words are known too.
@@ -25,6 +25,7 @@ TAGGED_SHARE = 0.5  # of the scenes
 QUESTIONS = 6  # at most, so that texts are of similar length
 COVERED_SHARE = 0.3  # of a cell: covered so far, a cell names the thing even where its middle is free
 EMPTY_CELL = "."
+GRID_START = "|"
 GRID_TASKS = tuple(task for task in TASKS if task not in ("color", "description", "pointing_attribute"))
 
 _CELL = PICTURE_SIDE / GRID_SIDE  # pixels
@@ -87,8 +88,8 @@ def covered_cells(things: tuple[Thing, ...]) -> list[list[int | None]]:
 
 
 def grid(things: tuple[Thing, ...], cells: list[list[int | None]]) -> str:
-    """The scene as rows of words."""
-    return "\n".join(" ".join(EMPTY_CELL if cell is None else things[cell].name for cell in row) for row in cells)
+    """The scene as a start and one word a cell, row by row: as many, in the order, as a picture has class token and patches."""
+    return " ".join([GRID_START, *(EMPTY_CELL if cell is None else things[cell].name for row in cells for cell in row)])
 
 
 def listing(things: tuple[Thing, ...], rng: random.Random) -> str:

@@ -150,11 +150,12 @@ class VisualLanguageModel(nn.Module):
         return tokens_NQD[:0], tokens_NQD.sum() * 0.0
 
     def _shared_prefix(self, batch: Batch) -> SharedPrefix | None:
-        """What rows of one image and level have in common; None where rows do not all begin with their only image."""
+        """What rows of one image and level have in common; None where rows do not all begin alike, with their only image."""
         tokens = sum(bridge.tokens for bridge in takewhile(lambda bridge: not bridge.question_aware, self.bridges.values()))
         is_image_BT = (batch.ids_BT == Placeholder.IMAGE) & batch.valid_BT
         place = int(is_image_BT[0].int().argmax())
-        one_each = len(batch.pair_row_N) == len(batch) and bool(is_image_BT[:, place].all())
+        alike = is_image_BT[:, place].all() and (batch.ids_BT[:, :place] == batch.ids_BT[:1, :place]).all()
+        one_each = len(batch.pair_row_N) == len(batch) and bool(alike)
         if self.language.seq2seq or tokens == 0 or not one_each:
             return None
         kind_B = batch.pair_image_N * len(LEVELS) + batch.level_B

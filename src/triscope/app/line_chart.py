@@ -36,7 +36,9 @@ def line_chart(title: str, lines: Mapping[str, Sequence[Point]], y_label: str) -
 
     shapes = [_y_tick(place((0, level))[1], level) for level in levels]
     shapes += [_x_tick(place((step, 0))[0], step) for step in steps]
-    shapes += [_line(name, number, points, [place(point) for point in points]) for number, (name, points) in enumerate(drawn.items())]
+    shapes += [
+        _line(name, number, points, [place(point) for point in points]) for number, (name, points) in enumerate(drawn.items())
+    ]
     legend = [_legend(name, number, points, len(lines[name])) for number, (name, points) in enumerate(drawn.items())]
     return (
         f'<figure class="chart"><figcaption>{escape(title)}</figcaption>'
@@ -86,7 +88,7 @@ def _thinned(places: Sequence[Point]) -> list[Point]:
 
 def _legend(name: str, number: int, points: Sequence[Point], logged: int) -> str:
     last = f" <b>{points[-1][1]:.3g}</b>" if points else ""
-    lost = f" ({logged - len(points)} values are not finite)" if logged > len(points) else ""
+    lost = f" ({logged - len(points)} not finite)" if logged > len(points) else ""
     swatch = f'<svg viewBox="0 0 18 8"><line x1="0" x2="18" y1="4" y2="4" {_stroke(number)}/></svg>'
     return f"<span>{swatch}{escape(name)}{last}{lost}</span> "
 

@@ -22,9 +22,8 @@ def table(heads: Sequence[str], groups: Iterable[tuple[str, Sequence[Sequence[st
 
     Args:
         heads: of the columns, text.
-        groups: a heading over all columns (HTML; none if empty) and the rows below it, each cell HTML. A row whose first cell
-            starts with `<del>` was not learned and is shown in grey.
-        css_class: of the table.
+        groups: a heading over all columns (HTML; none if empty) and the rows below it, each cell HTML.
+        css_class: of the table: `scores` for numbers of which some are grey, `words` for text.
     """
     body = "".join(
         "<tbody>"
@@ -66,7 +65,7 @@ def _row(heads: Sequence[str], cells: Sequence[str]) -> str:
 _STYLE = """
 :root { color-scheme: light; --ink: #1c2330; --quiet: #667085; --faint: #98a2b3; --line: #e4e7ec; --accent: #0a6b4f }
 * { box-sizing: border-box }
-body { margin: 0; background: #fff; color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif }
+body { margin: 0; background: #fff; color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif }
 main { max-width: 1160px; margin: 0 auto; padding: 36px 28px 72px }
 h1 { font-size: 28px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -.01em }
 h2 { font-size: 21px; margin: 52px 0 0; padding-top: 18px; border-top: 2px solid var(--ink) }
@@ -90,7 +89,7 @@ thead th { color: var(--quiet); font-size: 13px; border-bottom-color: var(--fain
 .scores .yes { color: var(--accent); font-weight: 600 }
 .scores tr:has(.no) > * { color: var(--faint); font-weight: 400 }
 .range { width: 132px; height: 14px; vertical-align: middle }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)); gap: 24px 28px; margin-top: 8px }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)); gap: 24px 28px }
 figure { margin: 0 }
 .chart figcaption { color: var(--ink); font-weight: 600; margin-bottom: 4px; overflow-wrap: anywhere }
 .chart > svg { display: block; width: 100%; height: auto }
@@ -108,7 +107,7 @@ figure { margin: 0 }
 .figures div { color: var(--quiet); font-size: 13px }
 .figures b { display: block; color: var(--ink); font-size: 20px; font-weight: 600; font-variant-numeric: tabular-nums }
 details { margin: 8px 0 } summary { cursor: pointer; color: #0b5cad }
-pre { font: 12.5px/1.5 ui-monospace, Menlo, Consolas, monospace; background: #f7f8fa; padding: 12px; border-radius: 4px; overflow-x: auto }
+pre { font: 12.5px/1.5 ui-monospace, Menlo, Consolas, monospace; background: #f7f8fa; padding: 12px; overflow-x: auto }
 @media (max-width: 720px) {
   main { padding: 22px 16px 48px }
   h1 { font-size: 24px }

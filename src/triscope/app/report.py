@@ -6,10 +6,11 @@ import json
 import os
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
@@ -20,6 +21,8 @@ from triscope.data.errors import ConfigurationError
 from triscope.evaluation.results import RESULTS_FILE
 from triscope.evaluation.tasks import MEASURES, POINTING
 from triscope.version import __version__
+
+Parsed = TypeVar("Parsed")
 
 CONFIGURATION_FILE, METRICS_FILE, ATTRIBUTION_FILE = "config.yaml", "metrics.csv", "ATTRIBUTION"
 LEARNED_MEANS = (
@@ -62,8 +65,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run, or a folder of runs")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the HTML file; report.html in the first folder if not given")
     parser.add_argument("--title", default="triscope report", help="heading of the page")
-    parser.add_argument("--released", type=Path, metavar="FILE", help="results.json of released parts, for a column of their scores")
-    parser.add_argument("--attribution", type=Path, metavar="FILE", help="whose pictures these are; else ATTRIBUTION in the run's folder")
+    parser.add_argument(
+        "--released", type=Path, metavar="FILE", help="results.json of released parts, for a column of their scores"
+    )
+    parser.add_argument(
+        "--attribution", type=Path, metavar="FILE", help="whose pictures these are; else ATTRIBUTION in the run's folder"
+    )
     options = parser.parse_args(arguments)
     runs = [run for folder in options.runs for run in find_runs(folder)]
     out = options.out or options.runs[0] / "report.html"
@@ -102,7 +109,7 @@ def write_report(
         out: the file.
         title: heading of the page.
         released: a file like `results.json`, whose scores stand in a column beside those of the runs.
-        attribution: text on whose pictures the board shows; if None, the file ATTRIBUTION in the run's folder, where there is one.
+        attribution: text on whose pictures the board shows; if None, ATTRIBUTION in the run's folder, where there is one.
 
     Returns:
         The file.
@@ -142,7 +149,7 @@ def _read_runs(folders: Sequence[Path]) -> list[Run]:
     ]
 
 
-def _parsed[T](file: Path, parse: Callable[[str], T], missing: T | None = None) -> T:
+def _parsed(file: Path, parse: Callable[[str], Parsed], missing: Parsed | None = None) -> Parsed:
     """What is in a file, or `missing` if there is none.
 
     Raises:
@@ -196,9 +203,8 @@ def _summary(runs: Sequence[Run], released: Mapping[str, dict]) -> str:
     for run in runs:
         for name, result in run.results.items():
             rows = [_score_cells(score, result) for score in result["metrics"]]
-            if released:
-                for score, cells in zip(result["metrics"], rows, strict=True):
-                    cells.append(_value(score, _released_value(released, name, score)))
+            beside = [[_value(score, _released_value(released, name, score))] if released else [] for score in result["metrics"]]
+            rows = [cells + value for cells, value in zip(rows, beside, strict=True)]
             groups.append((f"{_run_name(run)} <small>test set {escape(name)}</small>", rows))
         if not run.results:
             groups.append((f"{_run_name(run)} <small>no test was run</small>", []))
@@ -264,7 +270,9 @@ def _comparison(runs: Sequence[Run]) -> str:
     """Scores and curves that several runs have."""
     if len(runs) < 2:
         return ""
-    values = {run.name: {score: value for result in run.results.values() for score, value in result["metrics"].items()} for run in runs}
+    values = {
+        run.name: {score: value for result in run.results.values() for score, value in result["metrics"].items()} for run in runs
+    }
     names = sorted({score for scores in values.values() for score in scores})
     common = [name for name in names if sum(name in scores for scores in values.values()) > 1]
     rows = [[escape(name), *(_value(name, scores.get(name)) for scores in values.values())] for name in common]
@@ -348,8 +356,8 @@ def _routing(run: Run) -> str:
     if file is None:
         return ""
     caption = (
-        f"After {_step(file)}: how much each adapter (line) weighs in each feed-forward layer (column), for the rows of each level "
-        "(panel). Where the levels went their own ways, the brightest line of a panel is its own adapter."
+        f"After {_step(file)}: how much each adapter (line) weighs in each feed-forward layer (column), for the rows of "
+        "each level (panel). Where the levels went their own ways, the brightest line of a panel is its own adapter."
     )
     return f"<h3>Routing</h3>{picture(file, 'router weights by level, adapter and layer', caption)}"
 
@@ -368,7 +376,7 @@ def _parts(run: Run) -> str:
     if not file.exists():
         return "<p>No table of parts was written.</p>"
     head, _, *lines, total = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    heads, *rows = ([cell.strip() for cell in line.split(" | ")] for line in (head, *lines))
+    heads, *rows = ([cell.strip() for cell in line.split("|")] for line in (head, *lines))
     cells = [[escape(cell) for cell in row] for row in rows]
     return f'{table(heads, [("", cells)], "words")}<p class="quiet">{escape(total)}</p>'
 
@@ -397,16 +405,16 @@ def _dropped(run: Run) -> str:
     file = run.folder / "dropped.txt"
     if not file.exists():
         return "<p>None was recorded.</p>"
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return _folded(f"{len(lines):,} dropped", lines)
+    text = file.read_text(encoding="utf-8")
+    return _folded(f"{len(text.splitlines()):,} dropped", text)
 
 
 def _configuration(run: Run) -> str:
     file = run.folder / CONFIGURATION_FILE
     if not file.exists():
         return "<p>No configuration was saved.</p>"
-    return _folded(f"{CONFIGURATION_FILE}, as resolved", file.read_text(encoding="utf-8").splitlines())
+    return _folded(f"{CONFIGURATION_FILE}, as resolved", file.read_text(encoding="utf-8"))
 
 
-def _folded(summary: str, lines: Iterable[str]) -> str:
-    return f"<details><summary>{escape(summary)}</summary><pre>{escape(os.linesep.join(lines))}</pre></details>"
+def _folded(summary: str, text: str) -> str:
+    return f"<details><summary>{escape(summary)}</summary><pre>{escape(text)}</pre></details>"
