@@ -7,8 +7,8 @@ from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.fusion import IGNORED_LABEL, Features, check_placeholders, fuse
 
-I, R, S = Placeholder.IMAGE, Placeholder.REGION, Placeholder.SOFT_PROMPT
-NO, ONE, NINE = [S, 11, 12, 13], [I, R, 14, 15], [I, 16, *[I] * 8, R, 17, 18, R]  # images of the three rows
+PIC, REG, SOFT = Placeholder.IMAGE, Placeholder.REGION, Placeholder.SOFT_PROMPT
+NO, ONE, NINE = [SOFT, 11, 12, 13], [PIC, REG, 14, 15], [PIC, 16, *[PIC] * 8, REG, 17, 18, REG]  # images of the three rows
 ROWS = [NO, ONE, NINE]
 IMAGE_TOKENS, WIDTH = 3, 2
 both_sides = pytest.mark.parametrize("align_right", [False, True])
@@ -21,7 +21,7 @@ def padded(rows: list[list[int]], fill: int = 0) -> Tensor:
 
 def inputs(image_tokens: int = IMAGE_TOKENS, rows: list[list[int]] = ROWS) -> dict:
     """Rows whose vectors all differ: text 11 is (11, 11), token q of image n is 100 n + q, region g is 1000 + g."""
-    images, regions = (sum(row.count(kind) for row in rows) for kind in (I, R))
+    images, regions = (sum(row.count(kind) for row in rows) for kind in (PIC, REG))
     ids_BT = padded(rows)
     tokens_NQ = 100.0 * (1 + torch.arange(images))[:, None] + torch.arange(image_tokens)
     vectors = {
@@ -121,11 +121,11 @@ def rows_named(*keys: str) -> list[Row]:
 
 @pytest.mark.parametrize("feature_row", [[0, 0, 1], [1, 1, 1, 1]])
 def test_another_number_of_images_than_placeholders_is_refused_with_the_key_and_both_numbers(feature_row):
-    ids_BT = torch.tensor([[I, I, 5], [I, 5, 5]])
+    ids_BT = torch.tensor([[PIC, PIC, 5], [PIC, 5, 5]])
     rows, kept_BT = rows_named("first:0", "second:0"), torch.ones(2, 3, dtype=torch.bool)
     check_placeholders(ids_BT, kept_BT, torch.tensor([0, 0, 1]), Placeholder.IMAGE, rows)
     broken_BT = ids_BT.clone()
-    broken_BT[1, 1] = I
+    broken_BT[1, 1] = PIC
     with pytest.raises(ConfigurationError) as refusal:
         check_placeholders(broken_BT, kept_BT, torch.tensor(feature_row), Placeholder.IMAGE, rows)
     key, placeholders, images = ("second:0", 2, 1) if feature_row[0] == 0 else ("first:0", 2, 0)
@@ -134,5 +134,5 @@ def test_another_number_of_images_than_placeholders_is_refused_with_the_key_and_
 
 
 def test_placeholders_that_are_left_out_do_not_count():
-    ids_BT, kept_BT = torch.tensor([[I, 5]]), torch.tensor([[False, True]])
+    ids_BT, kept_BT = torch.tensor([[PIC, 5]]), torch.tensor([[False, True]])
     check_placeholders(ids_BT, kept_BT, torch.empty(0, dtype=torch.long), Placeholder.IMAGE, rows_named("blind:0"))

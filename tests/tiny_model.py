@@ -1,25 +1,30 @@
 """Tiny real models for tests: every part of LION at sizes that train in milliseconds, over weights in a folder."""
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import lightning.pytorch as lightning
 import torch
+import yaml
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
-from tests.data.tiny import ask, sample, word_tokenizer
+from tests.conftest import REPOSITORY
+from tests.data.tiny import ask, sample, word_tokenizer, write_shards
 from triscope.components.aggregator import AggregatorBridge
 from triscope.components.language import LanguageModel, TokenPredictions
 from triscope.components.qformer import QFormerBridge
 from triscope.components.soft_prompt import SoftPrompt
 from triscope.components.vision import VisionEncoder
 from triscope.data.batch import Batch
-from triscope.data.boxes import Box
+from triscope.data.boxes import Box, BoxSpace
 from triscope.data.collate import EncodedSample, collate
+from triscope.data.datamodule import DataModule
 from triscope.data.prompts import PromptStyle, PromptWriter
-from triscope.data.sample import Level, Sample
+from triscope.data.sample import Conversation, Level, Sample
 from triscope.model import VisualLanguageModel
 
 IMAGE_SIZE = 28
@@ -83,7 +88,12 @@ def awake(model: VisualLanguageModel, seed: int = 1) -> VisualLanguageModel:
 DOG, CAT = Box(0.1, 0.2, 0.5, 0.8), Box(0.6, 0.0, 1.0, 0.4)
 SAMPLES = [
     sample("plain", [ask(("What is this?", "the dog and the cat"))], images=0),
-    sample("tagged", [ask(("What is this?", "dog")), ask(("Where is the cat?", "<region:1>"), level=Level.REGION)], 1, ["dog"], [CAT]),
+    sample(
+        "tagged",
+        [ask(("What is this?", "dog")), ask(("Where is the cat?", "<region:1>"), level=Level.REGION)],
+        tags=["dog"],
+        boxes=[CAT],
+    ),
     sample("three", [ask(("What is <image:1> and <image:3>", "two"), ("Where the dog?", "left and right"))], images=3),
     sample("region", [ask(("What is <region:1>?", "the dog"), level=Level.REGION)], boxes=[DOG]),
 ]
@@ -106,3 +116,87 @@ def batch_of(model: VisualLanguageModel, samples: Sequence[Sample] = SAMPLES, st
 def logits_by_row(predictions: TokenPredictions, rows: int) -> list[Tensor]:
     """The logits of each row's supervised tokens."""
     return [predictions.logits_MV[predictions.row_M == row] for row in range(rows)]
+
+
+LONG_AND_SHORT = ("dog", "the dog and the cat", "yes", "left and right")
+
+
+def conversations(number: int) -> list[Conversation]:
+    """One of each level, with answers of other lengths for other numbers."""
+    answer = LONG_AND_SHORT[number % len(LONG_AND_SHORT)]
+    return [ask(("What is this?", answer)), ask(("Where is the cat?", "<region:1>"), task="pointing", level=Level.REGION)]
+
+
+def write_tiny_shards(folder: Path, count: int = 4, levels: Sequence[Level] = tuple(Level)) -> str:
+    """Samples with a grey picture each, asked about on every one of the levels."""
+    box = Box(4, 3, 20, 24, BoxSpace.PIXELS)
+    samples = [
+        sample(f"s{number}", [each for each in conversations(number) if each.level in levels], tags=["dog"], boxes=[box])
+        for number in range(count)
+    ]
+    write_shards(folder, samples)
+    return str(folder)
+
+
+def tiny_data(shards: str, samples_per_batch: int = 2, **options: object) -> DataModule:
+    """Data of `write_tiny_shards`, to train and to evaluate on."""
+    split = {"train": {shards: 1.0}, "validation": {"tiny": shards}, "test": {"tiny": shards}}
+    return DataModule(
+        **{**split, **options}, image_size=IMAGE_SIZE, samples_per_batch=samples_per_batch, workers=0, prompt_style=STYLE
+    )
+
+
+def tiny_trainer(folder: Path, **options: object) -> lightning.Trainer:
+    """A trainer on the CPU that says and keeps nothing unless told to."""
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    usual = {"accelerator": "cpu", "devices": 1, "num_sanity_val_steps": 0, "limit_val_batches": 0, "max_steps": 2}
+    return lightning.Trainer(default_root_dir=folder, **{**quiet, **usual, **options})
+
+
+def write_model_file(folder: Path) -> str:
+    """The configuration of `tiny_model` over the base in `folder`; it states every key that a recipe's own model states."""
+
+    def part(module: str, name: str, **arguments: object) -> dict:
+        return {"class_path": f"triscope.{module}.{name}", "init_args": arguments}
+
+    tower = {"tower": TOWER["tower"], "image_size": IMAGE_SIZE, "taps": list(TOWER["taps"]), "tower_options": TOWER_OPTIONS}
+    vision = {**tower, "weights": str(folder / "tower.safetensors"), "pool": 1, "dtype": "float32", "cache_folder": None}
+    model = part(
+        "model",
+        "VisualLanguageModel",
+        language=part(
+            "components.language",
+            "LanguageModel",
+            path=str(folder / "llama"),
+            dtype="float32",
+            adapter_bottleneck=4,
+            config_overrides=None,
+            activation_checkpointing=False,
+        ),
+        vision=part("components.vision", "VisionEncoder", **vision),
+        bridges={
+            "aggregator": part("components.aggregator", "AggregatorBridge", **AGGREGATOR),
+            "qformer": part("components.qformer", "QFormerBridge", **QFORMER),
+        },
+        soft_prompt=part("components.soft_prompt", "SoftPrompt", init_std=0.2),
+        question_tokenizer=None,
+        share_prefix=False,
+    )
+    file = folder / "model.yaml"
+    file.write_text(yaml.safe_dump(model))
+    return str(file)
+
+
+def fit_arguments(base: Path, shards: str, run: Path, *more: str) -> list[str]:
+    """The command line of a short fit of LION's stage 3 with the tiny model."""
+    recipes = REPOSITORY / "conf" / "recipe"
+    return [
+        *("fit", "-c", str(recipes / "lion_joint.yaml"), "-c", str(recipes / "on_scenes.yaml")),
+        *("--model.init_args.model", write_model_file(base), "--run.folder", str(run)),
+        *("--trainer.precision", "32-true", "--trainer.max_steps", "4", "--trainer.val_check_interval", "2"),
+        *("--trainer.log_every_n_steps", "1", "--data.image_size", str(IMAGE_SIZE), "--data.samples_per_batch", "2"),
+        *("--data.train", json.dumps({shards: 1.0}), "--data.validation", json.dumps({"tiny": shards})),
+        *("--data.test", json.dumps({"tiny": shards}), "--data.workers", "0"),
+        *("--data.prompt_style.turn", STYLE.turn, "--model.init_args.generation.max_new_tokens", "4"),
+        *more,
+    ]

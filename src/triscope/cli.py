@@ -1,12 +1,13 @@
 """The command line: LightningCLI for what trains and evaluates, and a few commands around it."""
 
+import csv
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import lightning.pytorch as lightning
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
@@ -53,8 +54,12 @@ class TriscopeCLI(LightningCLI):
             args=args,
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"overwrite": True},
+            trainer_defaults={"callbacks": run_callbacks()},
             seed_everything_default=0,
         )
+        for logger in self.trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()  # or the next run of this process would be logged into this one
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """A run's folder and loggers, and when it is saved."""
@@ -68,6 +73,7 @@ class TriscopeCLI(LightningCLI):
         config = self.config[self.subcommand]
         folder = Path(config.run.folder)
         config.checkpoint.dirpath = str(folder / "checkpoints")
+        config.weights_only = True  # a checkpoint is data: nothing in it is unpickled but tensors and plain values
         if self.subcommand == "fit" and not config.get("ckpt_path") and (folder / "config.yaml").exists():
             raise ConfigurationError(
                 f"run.folder {folder}",
@@ -77,26 +83,43 @@ class TriscopeCLI(LightningCLI):
             )
 
     def instantiate_trainer(self, **kwargs: object) -> lightning.Trainer:
-        """The trainer with the run's folder, loggers and callbacks."""
+        """The trainer with the run's folder and loggers; what is evaluated later is logged in a folder of its own."""
         folder, wandb = self._get(self.config_init, "run.folder"), self._get(self.config_init, "run.wandb")
-        trainer = super().instantiate_trainer(default_root_dir=folder, logger=run_loggers(folder, wandb), **kwargs)
-        trainer.callbacks[-1:-1] = run_callbacks()  # before ModelCheckpoint, which Lightning keeps last
-        return trainer
+        logs = folder if self.subcommand == "fit" else os.path.join(folder, self.subcommand)
+        return super().instantiate_trainer(default_root_dir=folder, logger=run_loggers(logs, wandb), **kwargs)
 
 
 def run_loggers(folder: str | Path, wandb: str = "offline") -> list[Logger]:
     """CSV, and W&B unless it is disabled, in the run's folder."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    loggers: list[Logger] = [CSVLogger(folder, name="", version="")]
+    loggers: list[Logger] = [_csv_logger(folder)]
     if wandb != "disabled":
         os.environ.setdefault("WANDB_SILENT", "true")
-        loggers.append(WandbLogger(name=Path(folder).name, project="triscope", save_dir=folder, offline=wandb == "offline"))
+        loggers.append(WandbLogger(name=str(folder), project="triscope", save_dir=folder, offline=wandb == "offline"))
     return loggers
+
+
+def _csv_logger(folder: str | Path) -> CSVLogger:
+    """Lightning's, which removes what an interrupted run has written; here a resumed run goes on behind it."""
+    file = Path(folder) / "metrics.csv"
+    written = list(csv.DictReader(file.read_text().splitlines())) if file.exists() else []
+    logger = CSVLogger(folder, name="", version="")
+    logger.experiment.metrics = written
+    logger.save()
+    return logger
 
 
 def run_callbacks() -> list[lightning.Callback]:
     """What is watched in every run."""
-    return [PartsTable(), Throughput(), DataHealth(), PictureBoard(), RoutingPicture(), TQDMProgressBar(refresh_rate=10)]
+    return [
+        PartsTable(),
+        LearningRateMonitor("step"),
+        Throughput(),
+        DataHealth(),
+        PictureBoard(),
+        RoutingPicture(),
+        TQDMProgressBar(refresh_rate=10),
+    ]
 
 
 def main(arguments: list[str] | None = None) -> None:

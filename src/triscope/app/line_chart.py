@@ -8,7 +8,7 @@ Point = tuple[float, float]
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#6a51a3", "#555555")
 _WIDTH, _HEIGHT = 400, 232
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 388, 24, 196
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 376, 24, 196
 _MOST_POINTS, _MOST_DOTS = 300, 40
 
 
@@ -65,7 +65,7 @@ def _y_tick(y: float, level: float) -> str:
 
 
 def _x_tick(x: float, step: float) -> str:
-    return f'<text x="{x:.1f}" y="{_BOTTOM + 16}" text-anchor="{"middle" if x < _RIGHT - 1 else "end"}">{step:,.10g}</text>'
+    return f'<text x="{x:.1f}" y="{_BOTTOM + 16}" text-anchor="middle">{step:,.10g}</text>'
 
 
 def _line(name: str, number: int, points: Sequence[Point], places: Sequence[Point]) -> str:

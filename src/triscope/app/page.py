@@ -88,21 +88,23 @@ thead th { color: var(--quiet); font-size: 13px; border-bottom-color: var(--fain
 .scores small { color: var(--faint) }
 .scores .yes { color: var(--accent); font-weight: 600 }
 .scores tr:has(.no) > * { color: var(--faint); font-weight: 400 }
+.scores th:nth-child(4), .scores td:nth-child(4) { text-align: center }
 .range { width: 132px; height: 14px; vertical-align: middle }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)); gap: 24px 28px }
 figure { margin: 0 }
 .chart figcaption { color: var(--ink); font-weight: 600; margin-bottom: 4px; overflow-wrap: anywhere }
-.chart > svg { display: block; width: 100%; height: auto }
+.chart > svg { display: block; width: 100%; height: auto; overflow: visible }
 .chart text { font-size: 11.5px; fill: var(--quiet); font-variant-numeric: tabular-nums }
 .grid { stroke: var(--line); stroke-width: 1 }
 .legend { font-size: 13px; color: var(--quiet); margin: 4px 0 0; line-height: 1.55 }
 .legend span { margin-right: 12px; display: inline-block }
 .legend b { color: var(--ink); font-weight: 600; font-variant-numeric: tabular-nums }
 .legend svg { width: 18px; height: 8px; margin-right: 5px; vertical-align: middle }
-.picture div { overflow-x: auto; border: 1px solid var(--line); border-radius: 4px }
+.picture div { overflow-x: auto; width: fit-content; max-width: 100%; border: 1px solid var(--line); border-radius: 4px }
 .picture img { display: block; max-width: 100%; min-width: min(100%, 720px) }
-.picture figcaption { margin-top: 6px; max-width: 90ch }
-.box { display: inline-block; width: 12px; height: 12px; border: 3px solid; vertical-align: -1px; margin-right: 4px }
+.picture figcaption { margin-top: 6px; max-width: 90ch; white-space: pre-line }
+.key { white-space: nowrap; margin-right: 10px }
+.key i { display: inline-block; width: 12px; height: 12px; border: 3px solid; vertical-align: -1px; margin-right: 4px }
 .figures { display: flex; flex-wrap: wrap; gap: 10px 36px; margin: 8px 0 }
 .figures div { color: var(--quiet); font-size: 13px }
 .figures b { display: block; color: var(--ink); font-size: 20px; font-weight: 600; font-variant-numeric: tabular-nums }
@@ -115,13 +117,13 @@ pre { font: 12.5px/1.5 ui-monospace, Menlo, Consolas, monospace; background: #f7
   thead { display: none }
   tr { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px 10px; padding: 9px 0; border-bottom: 1px solid var(--line) }
   .words tr { grid-template-columns: repeat(2, 1fr) }
-  th, td { display: block; padding: 0; border: 0; text-align: left; white-space: normal; overflow-wrap: anywhere }
+  th, td, .scores td:nth-child(4) { display: block; padding: 0; border: 0; text-align: left }
+  th, td { white-space: normal; overflow-wrap: anywhere }
   tr > th { grid-column: 1 / -1; font-weight: 600 }
   .group th { padding-top: 14px; font-size: 16px }
   td[data-label]:not(:empty)::before {
     content: attr(data-label); display: block; font-size: 12px; font-weight: 400; line-height: 1.3; color: var(--quiet)
   }
-  td:empty { display: none }
   .range { width: 100%; max-width: 108px }
   .picture img { max-width: none; min-width: 720px }
 }

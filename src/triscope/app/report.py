@@ -1,33 +1,27 @@
 """One HTML file that shows what runs did: scores beside what needs no sight, curves, pictures, parts and configuration."""
 
 import argparse
-import csv
-import json
-import os
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TypeVar
-
-import yaml
 
 from triscope.app.line_chart import Point, line_chart
 from triscope.app.page import page, picture, table, with_links
+from triscope.app.runs import CONFIGURATION_FILE, Run, find_runs, parsed, read_runs, results_of
 from triscope.callbacks.picture_board import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR
-from triscope.data.errors import ConfigurationError
-from triscope.evaluation.results import RESULTS_FILE
 from triscope.evaluation.tasks import MEASURES, POINTING
 from triscope.version import __version__
 
-Parsed = TypeVar("Parsed")
-
-CONFIGURATION_FILE, METRICS_FILE, ATTRIBUTION_FILE = "config.yaml", "metrics.csv", "ATTRIBUTION"
+ATTRIBUTION_FILE = "ATTRIBUTION"
 LEARNED_MEANS = (
     "A score counts as learned when the lower end of its 95 % interval lies above every guess, above the same model without "
     "pictures (blind), and above it with the pictures of other samples (shuffled). What was not learned is grey."
+)
+COLUMNS_MEAN = (
+    "The line from 0 to 1 shows the value with its interval, and an orange mark for blind, shuffled and best guess. "
+    "CIDEr is 100 times the official number."
 )
 EXAMPLES = """\
 examples:
@@ -36,25 +30,6 @@ examples:
   triscope report runs/4b runs/12b --out sizes.html                 two runs side by side
   triscope report runs/mine --released data/demo/results.json       beside the scores of released parts
 """
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as the command line leaves it; what is missing is empty.
-
-    Args:
-        name: of the run among those of the report.
-        folder: where it is.
-        stage: class of the stage, where the configuration names it.
-        curves: (step, value) by column of `metrics.csv`, in order of steps.
-        results: of `results.json`, by set.
-    """
-
-    name: str
-    folder: Path
-    stage: str
-    curves: dict[str, list[Point]]
-    results: dict[str, dict]
 
 
 def main(arguments: list[str]) -> None:
@@ -72,27 +47,8 @@ def main(arguments: list[str]) -> None:
         "--attribution", type=Path, metavar="FILE", help="whose pictures these are; else ATTRIBUTION in the run's folder"
     )
     options = parser.parse_args(arguments)
-    runs = [run for folder in options.runs for run in find_runs(folder)]
     out = options.out or options.runs[0] / "report.html"
-    print(write_report(runs, out, options.title, options.released, options.attribution))
-
-
-def find_runs(folder: Path) -> list[Path]:
-    """The folder itself if it is a run, else the runs in it, by name.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    children = sorted(folder.iterdir()) if folder.is_dir() else []
-    runs = [folder] if _is_run(folder) else [child for child in children if _is_run(child)]
-    if not runs:
-        raise ConfigurationError(
-            f"run folder {folder}",
-            "no such folder" if not folder.is_dir() else f"none of {CONFIGURATION_FILE}, {METRICS_FILE}, {RESULTS_FILE}",
-            "the folder of a run, or a folder of runs",
-            "give the --run.folder of a fit",
-        )
-    return runs
+    print(write_report(options.runs, out, options.title, options.released, options.attribution))
 
 
 def write_report(
@@ -105,7 +61,7 @@ def write_report(
     """Write one HTML file about runs; it holds everything it shows.
 
     Args:
-        runs: folders of runs, in the order in which they are shown.
+        runs: folders of runs, in the order in which they are shown; a folder of runs stands for all of them, by name.
         out: the file.
         title: heading of the page.
         released: a file like `results.json`, whose scores stand in a column beside those of the runs.
@@ -117,8 +73,8 @@ def write_report(
     Raises:
         ConfigurationError: a folder is not that of a run, or a file in it cannot be read.
     """
-    loaded = _read_runs([folder for run in runs for folder in find_runs(Path(run))])
-    results = _parsed(released, _results) if released else {}
+    loaded = read_runs([folder for run in runs for folder in find_runs(Path(run))])
+    results = parsed(released, results_of) if released else {}
     body = [_head(title, loaded), _summary(loaded, results), _comparison(loaded)]
     body += [_section(number, run, attribution) for number, run in enumerate(loaded)]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -126,69 +82,11 @@ def write_report(
     return out
 
 
-# Reading --------------------------------------------------------------------------------------------------------------
-
-
-def _is_run(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (CONFIGURATION_FILE, METRICS_FILE, RESULTS_FILE))
-
-
-def _read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Runs, named by what distinguishes their folders."""
-    folders = [folder.resolve() for folder in folders]
-    common = os.path.commonpath([folder.parent for folder in folders])
-    return [
-        Run(
-            name=str(folder.relative_to(common)),
-            folder=folder,
-            stage=_parsed(folder / CONFIGURATION_FILE, _stage, ""),
-            curves=_parsed(folder / METRICS_FILE, _curves, {}),
-            results=_parsed(folder / RESULTS_FILE, _results, {}),
-        )
-        for folder in folders
-    ]
-
-
-def _parsed(file: Path, parse: Callable[[str], Parsed], missing: Parsed | None = None) -> Parsed:
-    """What is in a file, or `missing` if there is none.
-
-    Raises:
-        ConfigurationError: the file cannot be read, or is missing and must not be.
-    """
-    if not file.exists() and missing is not None:
-        return missing
-    try:
-        return parse(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise ConfigurationError(
-            f"{file}", f"{type(error).__name__}: {error}", "the file as a run leaves it", "repair or remove it"
-        ) from error
-
-
-def _stage(text: str) -> str:
-    model = (yaml.safe_load(text) or {}).get("model") or {}
-    return model.get("class_path", "").rpartition(".")[2]
-
-
-def _curves(text: str) -> dict[str, list[Point]]:
-    curves: dict[str, list[Point]] = defaultdict(list)
-    for line in csv.DictReader(text.splitlines()):
-        for column, value in line.items():
-            if value and column != "step":
-                curves[column].append((float(line["step"]), float(value)))
-    return {column: sorted(points, key=lambda point: point[0]) for column, points in curves.items()}
-
-
-def _results(text: str) -> dict[str, dict]:
-    results = json.loads(text)
-    return {name: {**result, "metrics": dict(result["metrics"])} for name, result in results.items()}
-
-
 # Scores ---------------------------------------------------------------------------------------------------------------
 
 
 def _head(title: str, runs: Sequence[Run]) -> str:
-    links = " ".join(f'<a href="#run-{number}">{escape(run.name)}</a>' for number, run in enumerate(runs))
+    links = " ".join(f'<a href="#run-{number}">{escape(run.name)}</a>' for number, run in enumerate(runs) if len(runs) > 1)
     count = f"{len(runs)} runs" if len(runs) > 1 else "1 run"
     learned = [learned for run in runs for result in run.results.values() for learned in result["learned"].values()]
     scores = f", {sum(learned)} of {len(learned)} scores learned" if learned else ""
@@ -208,7 +106,7 @@ def _summary(runs: Sequence[Run], released: Mapping[str, dict]) -> str:
             groups.append((f"{_run_name(run)} <small>test set {escape(name)}</small>", rows))
         if not run.results:
             groups.append((f"{_run_name(run)} <small>no test was run</small>", []))
-    return f'<h2>Scores</h2><p class="quiet">{LEARNED_MEANS}</p>{table(heads, groups, "scores")}'
+    return f'<h2>Scores</h2><p class="quiet">{LEARNED_MEANS} {COLUMNS_MEAN}</p>{table(heads, groups, "scores")}'
 
 
 def _score_cells(score: str, result: Mapping) -> list[str]:
@@ -345,9 +243,9 @@ def _board(run: Run, attribution: Path | None) -> str:
     if file is None:
         return "<p>No board was drawn.</p>"
     colors = (TRUE_COLOR, "true box"), (PREDICTED_COLOR, "predicted box"), (REGION_COLOR, "region asked about")
-    legend = " &nbsp; ".join(f'<span class="box" style="border-color: {color}"></span>{meaning}' for color, meaning in colors)
+    legend = " ".join(f'<span class="key"><i style="border-color: {color}"></i>{meaning}</span>' for color, meaning in colors)
     source = attribution or run.folder / ATTRIBUTION_FILE
-    credit = f"<br>{with_links(_parsed(source, str.strip))}" if source.exists() or attribution else ""
+    credit = f"\n{with_links(parsed(source, str.strip))}" if source.exists() or attribution else ""
     return picture(file, "validation pictures with questions, answers and boxes", f"After {_step(file)}: {legend}{credit}")
 
 
@@ -398,7 +296,7 @@ def _speed(run: Run) -> str:
         figures["peak memory"] = f"{max(value for _, value in curves['peak_memory_gib']):.2f} GiB"
     figures["last step logged"] = f"{max(step for points in run.curves.values() for step, _ in points):,.0f}"
     shown = "".join(f"<div><b>{figure}</b>{escape(name)}</div>" for name, figure in figures.items())
-    return f'<div class="figures">{shown}</div><p class="quiet">Medians over the logged intervals.</p>'
+    return f'<div class="figures">{shown}</div><p class="quiet">Medians over the logged intervals; of the memory the highest.</p>'
 
 
 def _dropped(run: Run) -> str:

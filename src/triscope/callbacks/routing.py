@@ -34,7 +34,7 @@ def router_weights(stage: Stage) -> torch.Tensor | None:
 def routing_picture(weights: torch.Tensor, levels: tuple[str, ...]) -> Image.Image:
     """A heat map a level: layers across, adapters down."""
     layers, level_count, _ = weights.shape
-    figure, axes = plt.subplots(level_count, 1, figsize=(max(4.0, 0.35 * layers + 2), 1.3 * level_count + 0.6), sharex=True)
+    figure, axes = plt.subplots(level_count, 1, figsize=(max(5.0, 0.35 * layers + 3), 1.6 * level_count), sharex=True, layout="constrained")
     for number, (axis, level) in enumerate(zip(axes, levels, strict=True)):
         image = axis.imshow(weights[:, number].T, vmin=-0.2, vmax=1.2, cmap="viridis", aspect="auto")
         axis.set_yticks(range(len(levels)), [f"{name} adapter" for name in levels])

@@ -130,7 +130,7 @@ def _any_object(row: Row) -> Iterator[Prediction]:
         amounts = Counter(item["name"] for item in objects)
         yield from (Prediction(row, str(amount)) for amount in amounts.values())
     elif row.task == "color":
-        yield from (Prediction(row, item["color"]) for item in objects if "color" in item)
+        yield from (Prediction(row, item["color"]) for item in objects if item.get("color"))
     elif row.task == "relation":
         yield from (Prediction(row, item["name"]) for item in _others(row, objects))
     elif row.task == "recognition":

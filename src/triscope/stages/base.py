@@ -5,12 +5,14 @@ micro-batches and ranks: 4 micro-batches of 1 give the gradient of 1 of 4, whate
 """
 
 import math
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import lightning.pytorch as lightning
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -125,11 +127,22 @@ class Stage(lightning.LightningModule):
         unknown = set(self._learning_rate_scales) - set(self.trained_parts)
         if unknown:
             raise ConfigurationError(
-                "model.init_args.learning_rate_scales", f"{sorted(unknown)}", f"parts that train: {self.trained_parts}", "correct the name"
+                "model.init_args.learning_rate_scales",
+                f"{sorted(unknown)}",
+                f"parts that train: {list(self.trained_parts)}",
+                "correct the name",
             )
 
     def configure_optimizers(self) -> dict:
-        """AdamW with a group for every learning rate and weight decay; linear warm-up, then cosine, both by step."""
+        """AdamW with a group for every learning rate and weight decay; linear warm-up, then cosine, both by step.
+
+        Raises:
+            ConfigurationError: no `trainer.max_steps`, so that the cosine would have no end.
+        """
+        if self.trainer.max_steps < 1:
+            raise ConfigurationError(
+                "trainer.max_steps", str(self.trainer.max_steps), "how many steps to train", "set it: the cosine ends there"
+            )
         groups: dict[tuple[float, float], list[torch.nn.Parameter]] = defaultdict(list)
         names: dict[tuple[float, float], set[str]] = defaultdict(set)
         for name, parameter in self.trained_parameters():
@@ -140,13 +153,18 @@ class Stage(lightning.LightningModule):
             names[key].add(part)
         optimizer = torch.optim.AdamW(
             [
-                {"params": group, "lr": self._learning_rate * scale, "weight_decay": decay, "name": f"scale {scale:g}, decay {decay:g}"}
+                {
+                    "params": group,
+                    "lr": self._learning_rate * scale,
+                    "weight_decay": decay,
+                    "name": f"{'+'.join(sorted(names[scale, decay]))}, decay {decay:g}",
+                }
                 for (scale, decay), group in groups.items()
             ],
             betas=(0.9, 0.999),
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate_factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "learning/rate"}}
 
     def trained_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
         """Names (as in the model) and tensors of everything that trains."""
@@ -162,12 +180,18 @@ class Stage(lightning.LightningModule):
 
     # Learning ---------------------------------------------------------------------------------------------------------
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Dropout is drawn from seed, rank and position in the run, so that a resumed run draws the same."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))  # of `seed_everything`
+        position = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        torch.manual_seed(int(np.random.SeedSequence([seed, self.trainer.global_rank, position]).generate_state(1)[0]))
+
     def training_step(self, batch: Batch) -> Tensor:
         """The sum of the batch's token losses; divided by the count of the whole step in `on_before_optimizer_step`."""
         predictions = self.model(batch)
         losses_M = token_losses(predictions)
         self.supervised_tokens += len(losses_M)
-        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+        if self._is_logged_step:
             self._log_losses("train", batch, losses_M.detach(), predictions.row_M)
         return losses_M.sum()
 
@@ -181,8 +205,13 @@ class Stage(lightning.LightningModule):
         for gradient in gradients:
             gradient.mul_(factor)
         self.supervised_tokens = 0
-        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+        if self._is_logged_step:
             self.log("learning/gradient_norm", torch.nn.utils.get_total_norm(gradients))
+
+    @property
+    def _is_logged_step(self) -> bool:
+        """Whether Lightning writes to the loggers at the end of the step that is now under way."""
+        return (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
 
     def _learning_rate_factor(self, step: int) -> float:
         """Share of the learning rate at a step: up linearly, then down along a cosine to the minimum."""
