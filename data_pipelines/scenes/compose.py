@@ -63,7 +63,8 @@ class Thing:
     @property
     def pixel_box(self) -> Box:
         """Its box as samples hold it."""
-        return Box(*map(float, self.box), BoxSpace.PIXELS)
+        left, top, right, bottom = map(float, self.box)
+        return Box(left, top, right, bottom, BoxSpace.PIXELS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class TriscopeCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """A run's folder and loggers, and when it is saved."""
-        parser.add_argument("--run.folder", type=str, default="runs/untitled", help="where configuration, logs, pictures and checkpoints go")
+        parser.add_argument("--run.folder", type=str, default="runs/untitled", help="for configuration, logs, checkpoints")
         parser.add_argument("--run.wandb", type=str, default="offline", help="offline, online or disabled")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults({"checkpoint.save_last": True, "checkpoint.save_top_k": 0, "checkpoint.every_n_train_steps": 500})
@@ -85,7 +85,7 @@ class TriscopeCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: object) -> lightning.Trainer:
         """The trainer with the run's folder and loggers; what is evaluated later is logged in a folder of its own."""
         folder, wandb = self._get(self.config_init, "run.folder"), self._get(self.config_init, "run.wandb")
-        logs = folder if self.subcommand == "fit" else os.path.join(folder, self.subcommand)
+        logs = folder if self.subcommand == "fit" else os.path.join(folder, str(self.subcommand))
         return super().instantiate_trainer(default_root_dir=folder, logger=run_loggers(logs, wandb), **kwargs)
 
 
@@ -114,10 +114,10 @@ def run_callbacks() -> list[lightning.Callback]:
     return [
         PartsTable(),
         LearningRateMonitor("step"),
-        Throughput(),
         DataHealth(),
         PictureBoard(),
         RoutingPicture(),
+        Throughput(),  # behind the pictures: drawing them is no waiting for data
         TQDMProgressBar(refresh_rate=10),
     ]
 
@@ -127,7 +127,9 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     command = arguments[0] if arguments else ""
     try:
-        if command in ("fit", "validate", "test", "predict"):
+        if command == "predict" and "--picture" in arguments:
+            _ask(arguments[1:])
+        elif command in ("fit", "validate", "test", "predict"):
             TriscopeCLI(arguments)
         elif command in _COMMANDS:
             _COMMANDS[command](arguments[1:])
@@ -137,6 +139,12 @@ def main(arguments: list[str] | None = None) -> None:
                 raise SystemExit(f"triscope: unknown command {command!r}; the commands are listed above")
     except TriscopeError as error:
         raise SystemExit(f"triscope {command}: {error}") from error
+
+
+def _ask(arguments: list[str]) -> None:
+    from triscope.app.ask import main as run
+
+    run(arguments)
 
 
 def _demo(arguments: list[str]) -> None:
@@ -151,7 +159,13 @@ def _report(arguments: list[str]) -> None:
     run(arguments)
 
 
-_COMMANDS: dict[str, Callable[[list[str]], None]] = {"demo": _demo, "report": _report}
+def _export(arguments: list[str]) -> None:
+    from triscope.checkpoints.export import main as run
+
+    run(arguments)
+
+
+_COMMANDS: dict[str, Callable[[list[str]], None]] = {"demo": _demo, "export": _export, "report": _report}
 
 if __name__ == "__main__":
     main()

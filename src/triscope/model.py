@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ class VisualLanguageModel(nn.Module):
         return self.language(fused.embeddings_BTD, fused.valid_BT, fused.labels_BT, batch.level_B, prefix)
 
     @torch.no_grad()
-    def generate(self, batch: Batch, **options: int | float) -> list[list[int]]:
+    def generate(self, batch: Batch, **options: Any) -> list[list[int]]:
         """Answer the last question of every row.
 
         Args:
@@ -104,9 +105,8 @@ class VisualLanguageModel(nn.Module):
         """
         missing = sorted(set(bridges) - set(self.bridges))
         if missing:
-            raise ConfigurationError(
-                "model.bridges", f"{sorted(self.bridges)}", f"also {missing}", "add the bridge to the model's file, or change the stage's bridges"
-            )
+            remedy = "add the bridge to the model's file, or use a stage without it"
+            raise ConfigurationError("model.bridges", f"{sorted(self.bridges)}", f"also {missing}", remedy)
         for name in set(self.bridges) - set(bridges):
             del self.bridges[name]
         if not self.bridges:
@@ -116,8 +116,8 @@ class VisualLanguageModel(nn.Module):
 
     def tokenizers(self) -> Tokenizers:
         """What the data needs to turn text into ids of this model."""
-        language = self.language.tokenizer
-        question = self.language.load_tokenizer(self._question_tokenizer) if self._question_tokenizer else language
+        language: Any = self.language.tokenizer
+        question: Any = self.language.load_tokenizer(self._question_tokenizer) if self._question_tokenizer else language
         return Tokenizers(language=language, question=question, seq2seq=self.language.seq2seq)
 
     @staticmethod
@@ -151,7 +151,8 @@ class VisualLanguageModel(nn.Module):
 
     def _shared_prefix(self, batch: Batch) -> SharedPrefix | None:
         """What rows of one image and level have in common; None where rows do not all begin alike, with their only image."""
-        tokens = sum(bridge.tokens for bridge in takewhile(lambda bridge: not bridge.question_aware, self.bridges.values()))
+        bridges: Any = self.bridges.values()
+        tokens = sum(bridge.tokens for bridge in takewhile(lambda bridge: not bridge.question_aware, bridges))
         is_image_BT = (batch.ids_BT == Placeholder.IMAGE) & batch.valid_BT
         place = int(is_image_BT[0].int().argmax())
         alike = is_image_BT[:, place].all() and (batch.ids_BT[:, :place] == batch.ids_BT[:1, :place]).all()

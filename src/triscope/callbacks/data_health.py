@@ -1,6 +1,7 @@
 """Samples that could not be used: counted while a stage runs, and named in its folder."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as lightning
 
@@ -14,13 +15,13 @@ class DataHealth(lightning.Callback):
         self._told: set[str] = set()
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, stage: lightning.LightningModule, outputs: object, batch: Batch, batch_idx: int
+        self, trainer: Any, stage: lightning.LightningModule, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
         """Log the count at the logging interval, and write down what is new."""
         skipped = trainer.train_dataloader.skipped
         if trainer.global_step % trainer.log_every_n_steps == 0:
             stage.log("data/dropped_samples", float(len(skipped)), reduce_fx="sum", sync_dist=True)
-        new = [text for text in map(str, skipped) if text not in self._told] if len(skipped) > len(self._told) else []
+        new = [text for text in map(str, skipped) if text not in self._told]
         if new:
             self._told.update(new)
             with (Path(trainer.default_root_dir) / "dropped.txt").open("a") as file:

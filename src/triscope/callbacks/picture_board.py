@@ -68,7 +68,7 @@ def draw_prediction(picture: Image.Image, prediction: Prediction) -> Image.Image
     cell = Image.new("RGB", (_PICTURE, _PICTURE + _TEXT_HEIGHT), "white")
     shown = picture.resize((_PICTURE, _PICTURE))
     draw = ImageDraw.Draw(shown)
-    boxes = [(box, REGION_COLOR) for box in prediction.row.regions]
+    boxes: list[tuple[Box | None, str]] = [(box, REGION_COLOR) for box in prediction.row.regions]
     boxes += [(prediction.row.box, TRUE_COLOR), (prediction.box, PREDICTED_COLOR)]
     for box, color in boxes:
         if box is not None:

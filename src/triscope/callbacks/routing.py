@@ -1,5 +1,7 @@
 """How much of which adapter each level uses, layer by layer."""
 
+import io
+
 import lightning.pytorch as lightning
 import matplotlib
 
@@ -27,21 +29,26 @@ class RoutingPicture(lightning.Callback):
 def router_weights(stage: Stage) -> torch.Tensor | None:
     """Mean weight over the width: (layers, levels, adapters); None for a model without a router."""
     mixtures = [module for module in stage.model.modules() if isinstance(module, AdapterMixture)]
-    routed = [mixture.router.mean_weights() for mixture in mixtures if mixture.router is not None]
-    return torch.stack(routed).float().cpu() if routed else None
+    routed = [
+        torch.stack([mixture.router[level].mean(1) for level in mixture.adapters], dim=1)
+        for mixture in mixtures
+        if mixture.router is not None
+    ]
+    return torch.stack(routed).detach().float().cpu() if routed else None
 
 
 def routing_picture(weights: torch.Tensor, levels: tuple[str, ...]) -> Image.Image:
     """A heat map a level: layers across, adapters down."""
     layers, level_count, _ = weights.shape
-    figure, axes = plt.subplots(level_count, 1, figsize=(max(5.0, 0.35 * layers + 3), 1.6 * level_count), sharex=True, layout="constrained")
+    size = max(5.0, 0.35 * layers + 3), 1.6 * level_count
+    figure, axes = plt.subplots(level_count, 1, figsize=size, sharex=True, layout="constrained")
     for number, (axis, level) in enumerate(zip(axes, levels, strict=True)):
         image = axis.imshow(weights[:, number].T, vmin=-0.2, vmax=1.2, cmap="viridis", aspect="auto")
         axis.set_yticks(range(len(levels)), [f"{name} adapter" for name in levels])
         axis.set_title(f"{level}-level rows", fontsize=9, loc="left")
     axes[-1].set_xlabel("feed-forward layer")
     figure.colorbar(image, ax=list(axes), label="mean weight")
-    figure.canvas.draw()
-    picture = Image.frombytes("RGBA", figure.canvas.get_width_height(), figure.canvas.buffer_rgba().tobytes()).convert("RGB")
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
     plt.close(figure)
-    return picture
+    return Image.open(file).convert("RGB")

@@ -2,6 +2,7 @@
 
 import resource
 import time
+from typing import Any
 
 import lightning.pytorch as lightning
 import torch
@@ -16,14 +17,18 @@ class Throughput(lightning.Callback):
     """
 
     def __init__(self) -> None:
-        self._forget()
-        self._batch_ended = 0.0
+        self.rows = self.images = 0
+        self.tokens: torch.Tensor | int = 0
+        self.working_seconds = self.waiting_seconds = 0.0
+        self._batch_started = self._batch_ended = 0.0
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, stage: lightning.LightningModule) -> None:
-        """Start the clock; validation between epochs is not counted."""
+        """Start the clock."""
         self._batch_ended = time.perf_counter()
 
-    on_validation_end = on_train_epoch_start
+    def on_validation_end(self, trainer: lightning.Trainer, stage: lightning.LightningModule) -> None:
+        """Start the clock again: validation is not counted."""
+        self._batch_ended = time.perf_counter()
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, stage: lightning.LightningModule, batch: Batch, batch_idx: int
@@ -33,7 +38,7 @@ class Throughput(lightning.Callback):
         self.waiting_seconds += self._batch_started - self._batch_ended
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, stage: lightning.LightningModule, outputs: object, batch: Batch, batch_idx: int
+        self, trainer: Any, stage: lightning.LightningModule, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
         """Count the batch, and log when the interval is over."""
         self._batch_ended = time.perf_counter()
@@ -55,8 +60,7 @@ class Throughput(lightning.Callback):
             self._forget()
 
     def _forget(self) -> None:
-        self.rows = self.images = 0
-        self.tokens: torch.Tensor | int = 0
+        self.rows = self.images = self.tokens = 0
         self.working_seconds = self.waiting_seconds = 0.0
 
 

@@ -5,7 +5,6 @@ Source: Chen et al., "LION" (arXiv 2311.11860), the Vision Aggregator; block det
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from triscope.components.attention import attention, initialise_as_bert

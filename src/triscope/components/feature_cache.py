@@ -54,7 +54,8 @@ class FeatureCache:
         Returns:
             L tensors (I, P, V), on the device of the pictures.
         """
-        digests = [hashlib.blake2b(picture.tobytes(), digest_size=_DIGEST_BYTES).digest() for picture in pixels_ICHW.cpu().numpy()]
+        contents = (picture.tobytes() for picture in pixels_ICHW.cpu().numpy())
+        digests = [hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest() for content in contents]
         new = [number for number, digest in enumerate(digests) if digest not in self._places]
         if new:
             new_ILPV = torch.stack(encode(pixels_ICHW[new]), dim=1)

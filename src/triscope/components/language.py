@@ -233,6 +233,7 @@ class LanguageModel(nn.Module):
         self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, prefix: SharedPrefix
     ) -> TokenPredictions:
         level_B = self.route.level_B
+        assert level_B is not None
         self.route.level_B = level_B[prefix.row_U]
         read = self.model.base_model(inputs_embeds=embeddings_BTD[prefix.row_U, : prefix.length], use_cache=True)
         keys_and_values = read.past_key_values

@@ -76,7 +76,8 @@ class VisionEncoder(nn.Module):
         self.requires_grad_(False).eval().to(getattr(torch, dtype))
         self.cache = None
         if cache_folder is not None:
-            self.cache = FeatureCache(Path(cache_folder).expanduser(), self.tower, (len(self.taps), self.patches, self.width), self.taps)
+            shape = (len(self.taps), self.patches, self.width)
+            self.cache = FeatureCache(Path(cache_folder).expanduser(), self.tower, shape, self.taps)
 
     def train(self, mode: bool = True) -> "VisionEncoder":
         """Stays in evaluation mode."""
@@ -117,8 +118,8 @@ class VisionEncoder(nn.Module):
             tokens_L = zip(found["image_intermediates"], found["image_intermediates_prefix"], strict=True)
         else:
             tokens_L = intermediates(pixels_ICHW, return_prefix_tokens=True)
-        features_LIPV = [average_patches(torch.cat([class_token, patches], dim=1), self.pool) for patches, class_token in tokens_L]
-        return features_LIPV[::-1]
+        features_LIPV = [torch.cat([class_token, patches], dim=1) for patches, class_token in tokens_L]
+        return [average_patches(features_IPV, self.pool) for features_IPV in reversed(features_LIPV)]
 
     def _normalised(self, pixels_ICHW: Tensor) -> Tensor:
         dtype = next(self.tower.parameters()).dtype

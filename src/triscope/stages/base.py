@@ -9,7 +9,8 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import lightning.pytorch as lightning
 import numpy as np
@@ -25,10 +26,12 @@ from triscope.data.errors import ConfigurationError
 from triscope.data.prompts import Tokenizers, parse_box
 from triscope.data.sample import Level
 from triscope.distributed import gathered
-from triscope.evaluation.predictions import Prediction, distinct
+from triscope.evaluation.predictions import Prediction, distinct, write_predictions
 from triscope.evaluation.results import PLAIN, results_table, write_results
 from triscope.evaluation.tasks import score
 from triscope.model import VisualLanguageModel
+
+SHOWN_ANSWERS = 20
 
 
 @dataclass
@@ -75,6 +78,7 @@ class Stage(lightning.LightningModule):
         generation: how answers are written in validation, test and prediction.
     """
 
+    model: VisualLanguageModel  # from `configure_model` on
     bridges: ClassVar[tuple[str, ...]]
     levels: ClassVar[tuple[Level, ...]]
     trained_parts: ClassVar[tuple[str, ...]]
@@ -98,7 +102,6 @@ class Stage(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.strict_loading = False  # checkpoints hold trained parts only
-        self.model: VisualLanguageModel | None = None
         self.origin: dict[str, str] = {}
         self.predictions: dict[str, dict[str, list[Prediction]]] = {}  # by set and control
         self.supervised_tokens = 0
@@ -115,7 +118,7 @@ class Stage(lightning.LightningModule):
 
     def configure_model(self) -> None:
         """Build the model, reduce it to what this stage uses, take the warm start, and freeze what does not train."""
-        if self.model is not None:
+        if hasattr(self, "model"):
             return
         self.model = self._build_model()
         self.model.keep_only(self.bridges, self.levels)
@@ -133,7 +136,7 @@ class Stage(lightning.LightningModule):
                 "correct the name",
             )
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> Any:
         """AdamW with a group for every learning rate and weight decay; linear warm-up, then cosine, both by step.
 
         Raises:
@@ -211,7 +214,7 @@ class Stage(lightning.LightningModule):
     @property
     def _is_logged_step(self) -> bool:
         """Whether Lightning writes to the loggers at the end of the step that is now under way."""
-        return (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
+        return (self.trainer.global_step + 1) % self._loose_trainer.log_every_n_steps == 0
 
     def _learning_rate_factor(self, step: int) -> float:
         """Share of the learning rate at a step: up linearly, then down along a cosine to the minimum."""
@@ -236,7 +239,7 @@ class Stage(lightning.LightningModule):
         """Forget the last epoch's predictions."""
         self.predictions = {}
 
-    on_test_epoch_start = on_validation_epoch_start
+    on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Loss and written answers of a batch."""
@@ -251,14 +254,14 @@ class Stage(lightning.LightningModule):
         if len(batch.pixels_ICHW) > 1:
             self._keep("test", dataloader_idx, "shuffled", self.answer(batch.with_shuffled_images()))
 
-    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Written answers of a batch."""
-        return self.answer(batch)
+        self._keep("predict", dataloader_idx, PLAIN, self.answer(batch))
 
     def answer(self, batch: Batch) -> list[Prediction]:
         """Write the answer to the last question of every row, and read the box in it, if there is one."""
         decode = self.tokenizers().language.decode
-        box_format = self.trainer.datamodule.prompt_style.box_format
+        box_format = self._loose_trainer.datamodule.prompt_style.box_format
         answers = [decode(ids).strip() for ids in self.model.generate(batch, **asdict(self._generation))]
         return [Prediction(row, text, parse_box(text, box_format)) for row, text in zip(batch.rows, answers, strict=True)]
 
@@ -277,8 +280,22 @@ class Stage(lightning.LightningModule):
             for name, result in write_results(self.trainer.default_root_dir, self.predictions).items():
                 print(f"\n{name}\n{results_table(result)}")
 
+    def on_predict_epoch_end(self) -> None:
+        """Write the answers of all ranks into the run's folder, and show the first."""
+        self._gather()
+        if self.trainer.is_global_zero:
+            for name, by_control in self.predictions.items():
+                write_predictions(Path(self.trainer.default_root_dir) / "predictions" / f"{name}.jsonl", by_control[PLAIN])
+                for prediction in by_control[PLAIN][:SHOWN_ANSWERS]:
+                    print(f"{prediction.row.key}  {prediction.row.prompt}\n  -> {prediction.text}")
+
+    @property
+    def _loose_trainer(self) -> Any:
+        """The trainer with the attributes that Lightning gives it without declaring them."""
+        return self.trainer
+
     def _keep(self, split: Split, loader: int, control: str, answers: list[Prediction]) -> None:
-        name = self.trainer.datamodule.names(split)[loader]
+        name = self._loose_trainer.datamodule.names(split)[loader]
         self.predictions.setdefault(name, {}).setdefault(control, []).extend(answers)
 
     def _gather(self) -> None:

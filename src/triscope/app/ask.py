@@ -1,0 +1,72 @@
+"""A question about a picture, on the command line: `triscope predict --picture photo.jpg --question "Where is the dog?"`."""
+
+import argparse
+import io
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image as Picture
+from PIL import UnidentifiedImageError
+
+from triscope.data.errors import ConfigurationError
+from triscope.data.sample import Conversation, Image, Level, Sample, Turn
+from triscope.data.shards import ShardWriter
+
+RELEASED_RECIPE = Path("conf/recipe/released.yaml")
+UNKNOWN = "unknown"  # a sample needs a reference; nobody reads this one
+
+
+def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
+    """The arguments of a LightningCLI `predict` for pictures and questions, which are written to shards first.
+
+    Args:
+        arguments: `--picture FILE` and `--question TEXT`, each once or several times (every question is asked about every
+            picture), `--level image|region`; all others are passed on. Without `-c`, the released parts answer.
+        folder: for the shards.
+
+    Raises:
+        ConfigurationError: no question, or a file that is no picture.
+    """
+    parser = argparse.ArgumentParser(prog="triscope predict", add_help=False, allow_abbrev=False)
+    parser.add_argument("--picture", type=Path, action="append", required=True)
+    parser.add_argument("--question", action="append", default=[])
+    parser.add_argument("--level", type=Level, default=None, help="of the questions; region if it is about a place")
+    asked, others = parser.parse_known_args(arguments)
+    if not asked.question:
+        raise ConfigurationError("--question", "none", "at least one", 'add --question "What does the picture show?"')
+    with ShardWriter(folder) as writer:
+        for number, file in enumerate(asked.picture):
+            content, size = _jpeg(file)
+            conversations = tuple(
+                Conversation("question", asked.level or guess_level(text), (Turn(text, (UNKNOWN,)),)) for text in asked.question
+            )
+            writer.write(Sample(f"picture-{number}", (Image("0.jpg", *size),), conversations, source=file.name), [content])
+    if not {"-c", "--config"} & set(others):
+        others = ["-c", str(RELEASED_RECIPE), *others]
+    return ["predict", *others, "--data.predict", json.dumps({"questions": str(folder)})]
+
+
+def guess_level(question: str) -> Level:
+    """Whether a question asks for a place or about one: it then needs the region level's adapters."""
+    begins = question.strip().lower().split(" ")[0]
+    return Level.REGION if begins in ("where", "find", "point", "give", "locate") or "[" in question else Level.IMAGE
+
+
+def main(arguments: list[str]) -> None:
+    """Ask and print the answers."""
+    from triscope.cli import TriscopeCLI
+
+    with TemporaryDirectory() as folder:
+        TriscopeCLI(predict_arguments(arguments, Path(folder) / "shards"))
+
+
+def _jpeg(file: Path) -> tuple[bytes, tuple[int, int]]:
+    """A picture of any format as JPEG, and its size."""
+    try:
+        with Picture.open(file) as picture:
+            buffer = io.BytesIO()
+            picture.convert("RGB").save(buffer, "JPEG", quality=95)
+            return buffer.getvalue(), picture.size
+    except (FileNotFoundError, UnidentifiedImageError) as error:
+        raise ConfigurationError(f"--picture {file}", str(error), "a picture", "correct the path, or convert the file") from None

@@ -1,0 +1,55 @@
+"""The offline W&B run is read back: what was promised to be logged was logged."""
+
+from PIL import Image
+
+from tests.callbacks.logged import csv_rows, wandb_history
+
+EVERY_STEP = {
+    "train/loss",
+    "learning/gradient_norm",
+    "speed/rows_per_second",
+    "speed/images_per_second",
+    "speed/tokens_per_second",
+    "speed/data_wait_share",
+    "speed/peak_memory_gib",
+    "data/dropped_samples",
+}
+
+
+def test_losses_speed_and_health_are_logged_at_every_step(run_folder):
+    steps = [row for row in wandb_history(run_folder) if "train/loss" in row]
+    assert [row["trainer/global_step"] for row in steps] == [0, 1, 2, 3]
+    assert all(row.keys() >= EVERY_STEP for row in steps)
+    tasks = {name for row in steps for name in row if name.startswith("train/loss_")}
+    assert tasks == {"train/loss_vqa", "train/loss_pointing"}
+
+
+def test_the_learning_rate_of_every_group_is_logged(run_folder):
+    history = wandb_history(run_folder)
+    groups = {name for row in history for name in row if name.startswith("learning/rate")}
+    assert len(groups) == 2 and all("adapter_region" in name and "decay" in name for name in groups)
+    for name in groups:  # the warm-up of conf/recipe/on_scenes.yaml: 50 steps to 1e-3
+        assert [round(row[name], 9) for row in history if name in row] == [2e-5, 4e-5, 6e-5, 8e-5]
+
+
+def test_each_validation_is_logged_with_scores_and_pictures(run_folder):
+    history = wandb_history(run_folder)
+    validations = [row for row in history if "validation/loss" in row]
+    assert len(validations) == 2
+    assert all({"validation/image/vqa_acc", "validation/region/pointing_acc@0.5"} <= row.keys() for row in validations)
+    (media,) = run_folder.glob("wandb/offline-run-*/files")
+    for name in ("board", "routing"):
+        logged = [row for row in history if any(key.partition("/")[0] == name for key in row)]
+        assert len(logged) == 2, name
+        pictures = sorted(media.glob(f"media/images/{name}_*.png"))
+        assert len(pictures) == 2
+        on_disk = sorted((run_folder / "pictures" / name).iterdir())
+        assert [file.name for file in on_disk] == ["step_000002.png", "step_000004.png"]
+        assert Image.open(pictures[0]).size == Image.open(on_disk[0]).size
+
+
+def test_the_csv_file_says_the_same(run_folder):
+    def losses(rows: list[dict]) -> list[float]:
+        return [row["train/loss"] for row in rows if "train/loss" in row]
+
+    assert losses(csv_rows(run_folder)) == losses(wandb_history(run_folder))

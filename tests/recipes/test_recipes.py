@@ -1,0 +1,156 @@
+"""Every file under conf/ parses and builds, in every combination that a command line can name."""
+
+import itertools
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+
+from tests.conftest import REPOSITORY
+from triscope.cli import TriscopeCLI
+from triscope.model import VisualLanguageModel
+from triscope.stages import LanguageStage, Stage
+
+CONF = REPOSITORY / "conf"
+FILES = sorted(CONF.rglob("*.yaml"))
+MODELS, RECIPES, TRAINERS, DATA = (sorted((CONF / kind).glob("*.yaml")) for kind in ("model", "recipe", "trainer", "data"))
+OVERLAYS = [CONF / "recipe" / "on_scenes.yaml"]  # laid over a recipe, no recipe by itself
+LION_MODELS = [file for file in MODELS if file.stem.startswith("lion")]
+LION_RECIPES = [file for file in RECIPES if file.stem.startswith("lion")]
+T5 = {
+    **{"model_type": "t5", "vocab_size": 64, "d_model": 2048, "d_kv": 64, "d_ff": 64, "num_layers": 2, "num_heads": 32},
+    **{"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+}
+LLAMA = {"model_type": "llama", "vocab_size": 64, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
+
+
+class Built(TriscopeCLI):
+    """Builds everything that a command needs, and runs nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Nothing is run."""
+
+
+@cache
+def model_parser() -> ArgumentParser:
+    parser = ArgumentParser()
+    parser.add_argument("--model", type=Callable[[], VisualLanguageModel], enable_path=True)
+    return parser
+
+
+def parsed_model(*files: Path) -> dict:
+    """What is left after model files are given one after the other."""
+    parser = model_parser()
+    config = parser.parse_args([f"--model={file}" for file in files])
+    return yaml.safe_load(parser.dump(config, skip_none=False))["model"]
+
+
+@cache
+def command_line() -> Built:
+    """One command line, whose parser serves all tests."""
+    on_cpu = ["--trainer.accelerator=cpu", "--trainer.precision=32-true", "--run.wandb=disabled"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(REPOSITORY)
+        return Built(["fit", "-c", str(LION_RECIPES[0]), *on_cpu, "--run.folder=/tmp/triscope_parse_only"])
+
+
+def parsed(*arguments: str) -> dict:
+    """What `triscope fit --print_config` would show."""
+    parser = command_line().parser
+    config = parser.parse_args(["fit", *arguments])
+    return yaml.safe_load(parser.dump(config, skip_none=False))["fit"]
+
+
+def contains(whole: object, stated: object) -> bool:
+    """Whether every value of `stated` stands at its place in `whole`."""
+    if isinstance(stated, dict):
+        return isinstance(whole, dict) and all(key in whole and contains(whole[key], value) for key, value in stated.items())
+    return whole == (list(stated) if isinstance(stated, tuple) else stated)
+
+
+def test_there_are_at_most_30_files_and_each_is_known_to_these_tests():
+    assert len(FILES) <= 30
+    assert sorted([*MODELS, *RECIPES, *TRAINERS, *DATA]) == FILES
+
+
+# Model files ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", MODELS, ids=lambda file: file.stem)
+def test_what_a_model_file_states_is_what_is_printed(file):
+    assert contains(parsed_model(file), yaml.safe_load(file.read_text()))
+
+
+@pytest.mark.parametrize(("old", "new"), itertools.permutations(MODELS, 2), ids=lambda file: file.stem)
+def test_swapping_the_model_file_keeps_nothing_of_the_old_one(old, new):
+    assert parsed_model(old, new) == parsed_model(new)
+
+
+@pytest.mark.parametrize("recipe", [file for file in RECIPES if file not in OVERLAYS], ids=lambda file: file.stem)
+@pytest.mark.parametrize("model", MODELS, ids=lambda file: file.stem)
+def test_any_recipe_takes_any_model_file_whole(recipe, model):
+    config = parsed("-c", str(recipe), "--model.init_args.model", str(model))
+    assert config["model"]["init_args"]["model"] == parsed_model(model)
+    stated = yaml.safe_load(recipe.read_text())["model"]["init_args"] | {"model": {}}
+    assert contains(config["model"]["init_args"], stated)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda file: file.stem)
+def test_a_model_file_builds_and_the_stages_of_its_kind_use_it(model, tmp_path):
+    """On the meta device, where no weights are read, over a language model of few layers."""
+    language = LLAMA if parsed_model(model)["init_args"]["language"]["init_args"]["config_overrides"] is None else T5
+    (tmp_path / "config.json").write_text(json.dumps(language))
+    parser = model_parser()
+    config = parser.parse_args([f"--model={model}", f"--model.init_args.language.init_args.path={tmp_path}"])
+    build = parser.instantiate_classes(config).model
+    is_lion = model in LION_MODELS
+    for stage_class in (kind for kind in every_stage() if issubclass(kind, LanguageStage) != is_lion):
+        stage = stage_class(build)
+        with torch.device("meta"):
+            stage.configure_model()
+        trained = {stage.model.part_of(name) for name, _ in stage.trained_parameters()}
+        assert trained == set(stage_class.trained_parts)
+
+
+def every_stage() -> list[type[Stage]]:
+    return [kind for kind in Stage.__subclasses__() if kind.__module__.startswith("triscope.")]
+
+
+# Recipes --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", LION_RECIPES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("overlay", [[], OVERLAYS], ids=["alone", "on scenes"])
+def test_a_recipe_builds_its_stage_and_data(recipe, overlay):
+    arguments = [argument for file in [recipe, *overlay] for argument in ("-c", str(file))]
+    config = command_line().parser.parse_args(["fit", *arguments, "--trainer.accelerator=cpu"])
+    built = command_line().parser.instantiate_classes(config)["fit"]
+    stage, data = built["model"], built["data"]
+    assert isinstance(stage, Stage) and data.names("train") and data.names("validation")
+    assert data.image_size == 224
+
+
+@pytest.mark.parametrize("file", [*TRAINERS, *DATA], ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_hardware_and_data_can_be_swapped(file):
+    section = file.parent.name
+    config = parsed("-c", str(LION_RECIPES[0]), f"--{section}", str(file))
+    assert contains(config[section], yaml.safe_load(file.read_text()))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda file: file.stem)
+def test_a_recipe_s_file_says_where_its_numbers_come_from(recipe):
+    assert recipe.read_text().startswith("#")
+
+
+def test_the_overlay_leaves_the_stage_and_its_warm_start_to_the_recipe():
+    recipe = CONF / "recipe" / "lion_3_mixture.yaml"
+    config = parsed("-c", str(recipe), "-c", str(OVERLAYS[0]))["model"]
+    stated = yaml.safe_load(recipe.read_text())["model"]
+    assert config["class_path"] == stated["class_path"]
+    assert config["init_args"]["warm_start"] == stated["init_args"]["warm_start"]
+    assert config["init_args"]["learning_rate"] == 1e-3
