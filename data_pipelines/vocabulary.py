@@ -10,10 +10,12 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
+from triscope.data.errors import ConfigurationError
 from triscope.data.shards import ShardSet
 
 END_OF_TEXT = "<end>"
 PADDING = "<pad>"
+SMALLEST_VOCABULARY = 256 + 2
 
 
 def write_untrained_language(
@@ -29,14 +31,22 @@ def write_untrained_language(
 
     Args:
         texts: what the tokenizer is learned from.
-        folder: written to; must not hold a model yet.
+        folder: written to.
         vocabulary_size: tokens, the two special ones included.
         width, layers, heads, feed_forward_width: size of the language model.
 
     Returns:
         The folder.
+
+    Raises:
+        ConfigurationError: the folder holds a model, or the vocabulary cannot hold every byte.
     """
     folder = Path(folder)
+    if vocabulary_size < SMALLEST_VOCABULARY:
+        remedy = f"ask for {SMALLEST_VOCABULARY} or more"
+        raise ConfigurationError("vocabulary_size", str(vocabulary_size), "room for all bytes and two special tokens", remedy)
+    if (folder / "config.json").exists():
+        raise ConfigurationError(f"folder {folder}", "a language model", "a new or empty folder", "choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = learn_tokenizer(texts, vocabulary_size)
     tokenizer.save_pretrained(folder)

@@ -3,6 +3,7 @@
 import csv
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,6 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of `triscope`: a mistake in the input ends with its message, not with a stack trace."""
     arguments = sys.argv[1:] if arguments is None else arguments
     command = arguments[0] if arguments else ""
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")  # a demo gives its own arguments, rightly
     try:
         if command == "predict" and "--picture" in arguments:
             _ask(arguments[1:])

@@ -20,7 +20,8 @@ def colour_at(picture: Image.Image, x: float, y: float) -> tuple:
 
 def test_predicted_boxes_are_red_true_ones_green_and_asked_ones_blue_at_their_places():
     boxes = {"box": Box(0.1, 0.2, 0.3, 0.4), "true": Box(0.5, 0.5, 1.0, 1.0), "region": Box(0.0, 0.6, 0.25, 0.9)}
-    cell = draw_prediction(Image.new("RGB", (60, 40), "black"), predicted(box=boxes["box"], true=boxes["true"], regions=(boxes["region"],)))
+    prediction = predicted(box=boxes["box"], true=boxes["true"], regions=(boxes["region"],))
+    cell = draw_prediction(Image.new("RGB", (60, 40), "black"), prediction)
     for name, colour in (("box", RED), ("true", GREEN), ("region", BLUE)):
         box = boxes[name]
         middle_x, middle_y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2

@@ -1,5 +1,6 @@
 """The offline W&B run is read back: what was promised to be logged was logged."""
 
+import wandb
 from PIL import Image
 
 from tests.callbacks.logged import csv_rows, wandb_history
@@ -53,3 +54,7 @@ def test_the_csv_file_says_the_same(run_folder):
         return [row["train/loss"] for row in rows if "train/loss" in row]
 
     assert losses(csv_rows(run_folder)) == losses(wandb_history(run_folder))
+
+
+def test_a_run_is_finished_so_that_the_next_one_is_another(run_folder):
+    assert wandb.run is None

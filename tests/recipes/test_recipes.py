@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -56,7 +57,7 @@ def command_line() -> Built:
     on_cpu = ["--trainer.accelerator=cpu", "--trainer.precision=32-true", "--run.wandb=disabled"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(REPOSITORY)
-        return Built(["fit", "-c", str(LION_RECIPES[0]), *on_cpu, "--run.folder=/tmp/triscope_parse_only"])
+        return Built(["fit", "-c", str(LION_RECIPES[0]), *on_cpu, f"--run.folder={tempfile.mkdtemp()}"])
 
 
 def parsed(*arguments: str) -> dict:
@@ -91,9 +92,12 @@ def test_swapping_the_model_file_keeps_nothing_of_the_old_one(old, new):
     assert parsed_model(old, new) == parsed_model(new)
 
 
-@pytest.mark.parametrize("recipe", [file for file in RECIPES if file not in OVERLAYS], ids=lambda file: file.stem)
-@pytest.mark.parametrize("model", MODELS, ids=lambda file: file.stem)
-def test_any_recipe_takes_any_model_file_whole(recipe, model):
+@pytest.mark.parametrize(
+    ("recipe", "model"),
+    zip([file for file in RECIPES if file not in OVERLAYS], itertools.cycle(MODELS), strict=False),
+    ids=lambda file: file.stem,
+)
+def test_a_recipe_takes_another_model_file_whole(recipe, model):
     config = parsed("-c", str(recipe), "--model.init_args.model", str(model))
     assert config["model"]["init_args"]["model"] == parsed_model(model)
     stated = yaml.safe_load(recipe.read_text())["model"]["init_args"] | {"model": {}}

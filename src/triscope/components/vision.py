@@ -75,7 +75,7 @@ class VisionEncoder(nn.Module):
             _load(self.tower, Path(resolve(weights)))
         self.requires_grad_(False).eval().to(getattr(torch, dtype))
         self.cache = None
-        if cache_folder is not None:
+        if cache_folder is not None and not next(self.tower.parameters()).is_meta:
             shape = (len(self.taps), self.patches, self.width)
             self.cache = FeatureCache(Path(cache_folder).expanduser(), self.tower, shape, self.taps)
 

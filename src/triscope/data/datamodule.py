@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Literal
 
 from lightning.pytorch import LightningDataModule
@@ -93,6 +92,7 @@ class DataModule(LightningDataModule):
         self.workers = workers
         self.seed = seed
         self._loaders: list[Loader] = []
+        self._opened: dict[str, ShardSet] = {}
         self._train_loader: Loader | None = None
         self._train_state: dict[str, int] | None = None
 
@@ -100,11 +100,11 @@ class DataModule(LightningDataModule):
         """Names of the sets of a split, in the order of Lightning's `dataloader_idx`."""
         return list(self.train if split == "train" else self.evaluated[split])
 
-    @cached_property
-    def sets(self) -> dict[str, ShardSet]:
-        """Every configured set, by its folder."""
-        folders = [*self.train, *(folder for names in self.evaluated.values() for folder in names.values())]
-        return {folder: ShardSet.open(folder) for folder in folders}
+    def shards(self, folder: str) -> ShardSet:
+        """A set of shards, opened when it is first asked for."""
+        if folder not in self._opened:
+            self._opened[folder] = ShardSet.open(folder)
+        return self._opened[folder]
 
     def training_loader(
         self,
@@ -124,7 +124,7 @@ class DataModule(LightningDataModule):
             ConfigurationError: no training set, or one without a conversation of an accepted level.
         """
         stream = SampleStream(
-            {folder: self.sets[folder] for folder in self.train},
+            {folder: self.shards(folder) for folder in self.train},
             self.train,
             self.seed,
             samples_per_epoch=self.samples_per_epoch,
@@ -158,7 +158,7 @@ class DataModule(LightningDataModule):
         Raises:
             ConfigurationError: the set has no conversation of an accepted level.
         """
-        shards = self.sets.get(folder) or ShardSet.open(folder)
+        shards = self.shards(folder)
         subset = samples is not None and samples < len(shards)
         stream = SampleStream({folder: shards}, seed=self.seed, shuffle=subset, samples_per_epoch=samples if subset else None)
         source = BatchSource(
@@ -232,7 +232,7 @@ class DataModule(LightningDataModule):
         accepted = tuple(Level) if accepted_levels is None else tuple(accepted_levels)
         levels = tuple(level for level in accepted if self.levels is None or level in self.levels)
         for folder in folders:
-            found = (self.sets.get(folder) or ShardSet.open(folder)).counts.levels
+            found = self.shards(folder).counts.levels
             used, total = sum(found[level] for level in levels), sum(found.values())
             if used == 0:
                 raise ConfigurationError(

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+from triscope.data.batch import Row
+from triscope.data.boxes import Box
+from triscope.data.sample import Level
+from triscope.evaluation.predictions import Prediction, read_predictions
+from triscope.evaluation.results import RESULTS_FILE, results_table, summarise, write_results
+
+YES_NO = [Row(f"s{number}:0", "yes_no", Level.IMAGE, "Is it?", ("yes" if number % 2 else "no",)) for number in range(40)]
+
+
+def answered(rows: list[Row], right: int) -> list[Prediction]:
+    """The first `right` rows answered rightly, the others wrongly."""
+    wrong = {"yes": "no", "no": "yes"}
+    return [Prediction(row, row.answers[0] if number < right else wrong[row.answers[0]]) for number, row in enumerate(rows)]
+
+
+def by_control(plain: int, blind: int, shuffled: int) -> dict[str, list[Prediction]]:
+    return {"": answered(YES_NO, plain), "blind": answered(YES_NO, blind), "shuffled": answered(YES_NO, shuffled)}
+
+
+def test_a_score_stands_beside_its_interval_its_controls_and_its_guess_level():
+    result = summarise(by_control(plain=38, blind=20, shuffled=22))
+    name = "image/yes_no_acc"
+    assert result["metrics"] == {name: 0.95}
+    low, high = result["intervals"][name]
+    assert low < 0.95 < high
+    assert result["items"] == {name: 40}
+    assert result["controls"] == {"blind": {name: 0.5}, "shuffled": {name: 0.55}}
+    assert result["guesses"][name]["constant"] == 0.5
+    assert result["learned"] == {name: True}
+
+
+@pytest.mark.parametrize(
+    ("plain", "blind", "shuffled"),
+    [(38, 38, 20), (38, 20, 37), (23, 10, 10)],
+    ids=["no better than blind", "no better than with other pictures", "no better than a guess"],
+)
+def test_a_score_is_learned_only_above_every_control_and_guess(plain, blind, shuffled):
+    assert summarise(by_control(plain, blind, shuffled))["learned"] == {"image/yes_no_acc": False}
+
+
+def test_results_and_the_predictions_of_every_control_are_written(tmp_path):
+    box = Box(0.1, 0.1, 0.5, 0.5)
+    pointing = [Row("p:0", "pointing", Level.REGION, "Where?", ("[10,10,50,50]",), box=box)]
+    sets = {"scenes": by_control(30, 20, 20), "new_objects": {"": [Prediction(pointing[0], "[10,10,50,50]", box)]}}
+    results = write_results(tmp_path, sets)
+    assert json.loads((tmp_path / RESULTS_FILE).read_text()) == results
+    assert results["new_objects"]["metrics"]["region/pointing_acc@0.5"] == 1.0
+    files = {file.name for file in (tmp_path / "predictions").iterdir()}
+    assert files == {"scenes.jsonl", "scenes_blind.jsonl", "scenes_shuffled.jsonl", "new_objects.jsonl"}
+    assert read_predictions(tmp_path / "predictions" / "new_objects.jsonl") == sets["new_objects"][""]
+
+
+def test_the_table_has_a_line_a_score_that_says_whether_it_was_learned():
+    heading, line = results_table(summarise(by_control(plain=38, blind=20, shuffled=22))).splitlines()
+    assert heading.split()[:2] == ["score", "value"]
+    name, value, interval, blind, shuffled, guess, items, learned = line.split()
+    assert (name, value, blind, shuffled, guess, items) == ("image/yes_no_acc", "0.950", "0.500", "0.550", "0.500", "40")
+    assert interval.count("-") == 1 and learned == "yes"
+    (_, alone) = results_table(summarise({"": answered(YES_NO, 20)})).splitlines()
+    assert alone.split()[3:5] == ["nan", "nan"] and alone.endswith("no")

@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.callbacks.logged import csv_rows
+from tests.tiny_model import fit_arguments, prepare, write_tiny_shards
+from triscope.cli import main
+from triscope.data.sample import Level
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    """The frozen base of a tiny model, and shards beside it."""
+    folder = prepare(tmp_path_factory.mktemp("base"))
+    write_tiny_shards(folder / "shards", count=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_folder(base) -> Path:
+    """A finished run of 4 steps with a checkpoint after the second."""
+    run = base / "run"
+    keep = ("--checkpoint.every_n_train_steps", "2", "--checkpoint.save_top_k", "-1", "--run.wandb", "disabled")
+    main(fit_arguments(base, str(base / "shards"), run, *keep))
+    return run
+
+
+def losses(folder: Path) -> list[float]:
+    return [row["train/loss"] for row in csv_rows(folder) if "train/loss" in row]
+
+
+def refused(arguments: list[str]) -> str:
+    """What a command that ends with an error says as its last words."""
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code not in (0, None)
+    return str(end.value.code)
+
+
+# Help -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=str)
+def test_help_shows_a_command_line_for_everything_that_can_be_done(arguments, capsys):
+    main(arguments)
+    text = capsys.readouterr().out
+    for command in ("fit", "validate", "test", "predict", "demo", "report", "export"):
+        assert f"  triscope {command} " in text
+    assert "-c conf/recipe/lion_2_region.yaml" in text and "(resume)" in text
+
+
+def test_every_command_of_the_help_exists(capsys):
+    main([])
+    commands = {line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("  triscope ")}
+    for command in commands:
+        with pytest.raises(SystemExit) as end:
+            main([command, "--help"])
+        assert end.value.code in (0, None), command
+        assert "usage" in capsys.readouterr().out.lower(), command
+
+
+def test_an_unknown_command_is_named(capsys):
+    assert "unknown command 'train'" in refused(["train"])
+    assert "triscope fit" in capsys.readouterr().out
+
+
+# What bad input gets --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("model: {init_args: {learnign_rate: 0.1}}", "learnign_rate"),
+        ("model: {init_args: {model: {init_args: {language: {init_args: {adapter_botleneck: 3}}}}}}", "adapter_botleneck"),
+        ("data: {prompt_style: {tag: true}}", "tag"),
+        ("trainier: {max_steps: 3}", "trainier"),
+    ],
+)
+def test_an_unknown_key_is_an_error_that_names_it(base, tmp_path, capsys, text, key):
+    (tmp_path / "mine.yaml").write_text(text)
+    refused(fit_arguments(base, str(base / "shards"), tmp_path / "run", "-c", str(tmp_path / "mine.yaml")))
+    assert key in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(base, run_folder):
+    before = {file: file.stat().st_mtime_ns for file in run_folder.rglob("*") if file.is_file()}
+    message = refused(fit_arguments(base, str(base / "shards"), run_folder))
+    assert f"triscope fit: run.folder {run_folder}: found a run" in message
+    assert f"--ckpt_path {run_folder}/checkpoints/last.ckpt" in message
+    assert {file: file.stat().st_mtime_ns for file in run_folder.rglob("*") if file.is_file()} == before
+
+
+def test_data_of_the_wrong_level_ends_with_a_message_and_no_stack_trace(base, tmp_path):
+    shards = write_tiny_shards(tmp_path / "shards", levels=[Level.REGION])
+    image_stage = ("--model.class_path", "triscope.stages.ImageLevelStage", "--run.wandb", "disabled")
+    message = refused(fit_arguments(base, shards, tmp_path / "run", *image_stage))
+    assert message.startswith("triscope fit: ") and shards in message and "image" in message
+
+
+def test_a_checkpoint_that_would_run_a_program_is_not_opened(base, run_folder, tmp_path):
+    class Stranger:
+        def __reduce__(self):
+            return (Path(tmp_path / "owned").touch, ())
+
+    checkpoint = torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)
+    torch.save(checkpoint | {"stranger": Stranger()}, tmp_path / "strange.ckpt")
+    evaluate = ["validate", "-c", str(run_folder / "config.yaml"), "--ckpt_path", str(tmp_path / "strange.ckpt")]
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
+        main(evaluate)
+    assert not (tmp_path / "owned").exists()
+
+
+# A run's life ---------------------------------------------------------------------------------------------------------
+
+
+def test_resuming_goes_on_with_the_same_losses_behind_what_was_written(base, run_folder, tmp_path):
+    (after_two,) = run_folder.glob("checkpoints/*step=2.ckpt")
+    straight = losses(run_folder)
+    assert len(straight) == 4
+    resume = ("--ckpt_path", str(after_two), "--run.wandb", "disabled")
+    run = tmp_path / "run"
+    run.mkdir()
+    written = (run_folder / "metrics.csv").read_text()
+    (run / "metrics.csv").write_text(written)
+    main(fit_arguments(base, str(base / "shards"), run, *resume))
+    assert losses(run) == straight + straight[2:]
+
+
+def test_a_run_is_tested_from_its_own_configuration_and_its_curves_are_left_alone(run_folder, capsys):
+    curves = (run_folder / "metrics.csv").read_text()
+    main(["test", "-c", str(run_folder / "config.yaml"), "--ckpt_path", str(run_folder / "checkpoints" / "last.ckpt")])
+    assert (run_folder / "metrics.csv").read_text() == curves
+    assert (run_folder / "results.json").is_file()
+    assert "image/vqa_acc" in capsys.readouterr().out
