@@ -19,7 +19,11 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     ),
     "count": ("How many {plural} are there?", "Count the {plural}.", "What is the number of {plural} in the picture?"),
     "color": ("What color is the {name}?", "Which color does the {name} have?", "Name the color of the {name}."),
-    "relation": ("What is {relation} the {name}?", "Which object is {relation} the {name}?", "Name what is {relation} the {name}."),
+    "relation": (
+        "What is {relation} the {name}?",
+        "Which object is {relation} the {name}?",
+        "Name what is {relation} the {name}.",
+    ),
     "pointing": ("Where is {phrase}?", "Find {phrase}.", "Give the box of {phrase}.", "Point to {phrase}."),
     "recognition": ("What is at {region}?", "Name the object in {region}.", "Which object is inside {region}?"),
     "description": ("Describe what is at {region}.", "What can be seen in {region}?", "Write a phrase for {region}."),
