@@ -14,7 +14,7 @@ demo-short: $(INSTALLED)
 	$(BIN)/triscope demo --run_folder runs/demo-short --short
 
 test: check
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

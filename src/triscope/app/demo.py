@@ -35,7 +35,7 @@ class Effort:
     samples_per_batch: int
 
 
-WHOLE = Effort(train_scenes=3000, validation_scenes=48, test_scenes=150, steps=(250, 350, 250), samples_per_batch=16)
+WHOLE = Effort(train_scenes=2400, validation_scenes=32, test_scenes=100, steps=(130, 190, 90), samples_per_batch=16)
 SHORT = Effort(train_scenes=64, validation_scenes=4, test_scenes=6, steps=(3, 3, 3), samples_per_batch=4)
 
 

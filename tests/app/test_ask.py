@@ -1,0 +1,57 @@
+import json
+
+import pytest
+from PIL import Image
+
+from triscope.app.ask import RELEASED_RECIPE, guess_level, predict_arguments
+from triscope.data.errors import ConfigurationError
+from triscope.data.sample import Level
+from triscope.data.shards import ShardSet
+
+
+@pytest.fixture
+def picture(tmp_path):
+    Image.new("RGBA", (40, 30), "red").save(tmp_path / "red.png")
+    return str(tmp_path / "red.png")
+
+
+def test_every_question_is_asked_about_every_picture(picture, tmp_path):
+    predict_arguments(["--picture", picture, "--picture", picture, "--question", "What?", "--question", "Where?"], tmp_path / "set")
+    samples = [raw.parse() for raw in ShardSet.open(tmp_path / "set")]
+    assert len(samples) == 2
+    for sample, _ in samples:
+        assert [conversation.turns[0].prompt for conversation in sample.conversations] == ["What?", "Where?"]
+        assert (sample.images[0].width, sample.images[0].height) == (40, 30)
+
+
+def test_the_released_parts_answer_unless_a_recipe_is_named(picture, tmp_path):
+    asked = ["--picture", picture, "--question", "What?"]
+    released = predict_arguments(asked, tmp_path / "first")
+    assert released[:3] == ["predict", "-c", str(RELEASED_RECIPE)]
+    assert json.loads(released[-1]) == {"questions": str(tmp_path / "first")}
+    mine = predict_arguments([*asked, "-c", "mine.yaml"], tmp_path / "second")
+    assert mine[:3] == ["predict", "-c", "mine.yaml"] and str(RELEASED_RECIPE) not in mine
+
+
+@pytest.mark.parametrize(
+    ("question", "level"),
+    [
+        ("Where is the dog?", Level.REGION),
+        ("Find the cat.", Level.REGION),
+        ("What is at [10,20,30,40]?", Level.REGION),
+        ("What does the picture show?", Level.IMAGE),
+        ("Is there a dog?", Level.IMAGE),
+    ],
+)
+def test_questions_about_places_are_of_the_region_level(question, level):
+    assert guess_level(question) is level
+
+
+def test_no_question_and_no_picture_are_told(picture, tmp_path):
+    with pytest.raises(ConfigurationError, match="add --question"):
+        predict_arguments(["--picture", picture], tmp_path / "a")
+    with pytest.raises(ConfigurationError, match=r"nowhere\.jpg"):
+        predict_arguments(["--picture", "nowhere.jpg", "--question", "What?"], tmp_path / "b")
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(ConfigurationError, match=r"text\.jpg"):
+        predict_arguments(["--picture", str(tmp_path / "text.jpg"), "--question", "What?"], tmp_path / "c")
