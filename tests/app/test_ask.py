@@ -16,7 +16,8 @@ def picture(tmp_path):
 
 
 def test_every_question_is_asked_about_every_picture(picture, tmp_path):
-    predict_arguments(["--picture", picture, "--picture", picture, "--question", "What?", "--question", "Where?"], tmp_path / "set")
+    asked = ["--picture", picture, "--picture", picture, "--question", "What?", "--question", "Where?"]
+    predict_arguments(asked, tmp_path / "set")
     samples = [raw.parse() for raw in ShardSet.open(tmp_path / "set")]
     assert len(samples) == 2
     for sample, _ in samples:
@@ -48,7 +49,7 @@ def test_questions_about_places_are_of_the_region_level(question, level):
 
 
 def test_no_question_and_no_picture_are_told(picture, tmp_path):
-    with pytest.raises(ConfigurationError, match="add --question"):
+    with pytest.raises(ConfigurationError, match="Add --question"):
         predict_arguments(["--picture", picture], tmp_path / "a")
     with pytest.raises(ConfigurationError, match=r"nowhere\.jpg"):
         predict_arguments(["--picture", "nowhere.jpg", "--question", "What?"], tmp_path / "b")

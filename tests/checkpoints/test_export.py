@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from tests.data.tiny import ask, sample, write_shards
 from tests.tiny_model import fit_arguments, prepare, tiny_model, write_tiny_shards
@@ -82,8 +83,10 @@ def test_a_run_without_a_trained_language_model_has_none_to_export(run, tmp_path
 def test_an_exported_language_model_is_the_one_that_was_trained(base, tmp_path):
     write_shards(tmp_path / "texts", [sample(f"t{number}", [ask(("What is this?", "dog"))], images=0) for number in range(4)])
     arguments = fit_arguments(base, str(tmp_path / "texts"), tmp_path / "run", "--run.wandb", "disabled")
-    part = "--model.init_args.model.init_args"
-    main([*arguments, "--model.class_path", "triscope.stages.LanguageStage", f"{part}.language.init_args.adapter_bottleneck", "null"])
+    model = {"init_args": {"language": {"init_args": {"adapter_bottleneck": None}}}}
+    stage = {"model": {"class_path": "triscope.stages.LanguageStage", "init_args": {"model": model}}}
+    (tmp_path / "stage.yaml").write_text(yaml.safe_dump(stage))
+    main([*arguments, "-c", str(tmp_path / "stage.yaml")])
     trained = read_slice(tmp_path / "run")
     folder = export_language(tmp_path / "run", tmp_path / "language", torch.float32)
     loaded = LanguageModel(str(folder), adapter_bottleneck=None).state_dict()

@@ -14,6 +14,7 @@ from triscope.checkpoints.slices import MANIFEST_FILE, read_slice, write_slice
 from triscope.data.errors import ConfigurationError
 from triscope.data.shards import ShardSet
 from triscope.evaluation.results import RESULTS_FILE, results_table
+from triscope.model import VisualLanguageModel
 from triscope.packaged import resolve
 
 CARD_FILE = "README.md"
@@ -76,7 +77,8 @@ def export_language(run: Path, out: Path, dtype: torch.dtype | None = None) -> P
     """
     config = yaml.safe_load((run / "config.yaml").read_text())
     source = Path(resolve(config["model"]["init_args"]["model"]["init_args"]["language"]["init_args"]["path"]))
-    state = {name.removeprefix(_LANGUAGE): tensor for name, tensor in read_slice(run).items() if name.startswith(_LANGUAGE)}
+    trained = read_slice(run)
+    state = {name.removeprefix(_LANGUAGE): trained[name] for name in trained if VisualLanguageModel.part_of(name) == "language"}
     if not state:
         raise ConfigurationError(f"run {run}", "no trained language model", "a run of LanguageStage", "export a slice instead")
     out.mkdir(parents=True, exist_ok=True)
