@@ -3,7 +3,7 @@ import json
 import pytest
 from PIL import Image
 
-from triscope.app.ask import RELEASED_RECIPE, guess_level, predict_arguments
+from triscope.app.ask import ANSWERING_RECIPE, guess_level, predict_arguments
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.data.shards import ShardSet
@@ -25,13 +25,13 @@ def test_every_question_is_asked_about_every_picture(picture, tmp_path):
         assert (sample.images[0].width, sample.images[0].height) == (40, 30)
 
 
-def test_the_released_parts_answer_unless_a_recipe_is_named(picture, tmp_path):
+def test_the_parts_of_the_demo_answer_unless_a_recipe_is_named(picture, tmp_path):
     asked = ["--picture", picture, "--question", "What?"]
-    released = predict_arguments(asked, tmp_path / "first")
-    assert released[:3] == ["predict", "-c", str(RELEASED_RECIPE)]
-    assert json.loads(released[-1]) == {"questions": str(tmp_path / "first")}
+    usual = predict_arguments(asked, tmp_path / "first")
+    assert usual[:3] == ["predict", "-c", str(ANSWERING_RECIPE)]
+    assert json.loads(usual[-1]) == {"questions": str(tmp_path / "first")}
     mine = predict_arguments([*asked, "-c", "mine.yaml"], tmp_path / "second")
-    assert mine[:3] == ["predict", "-c", "mine.yaml"] and str(RELEASED_RECIPE) not in mine
+    assert mine[:3] == ["predict", "-c", "mine.yaml"] and str(ANSWERING_RECIPE) not in mine
 
 
 @pytest.mark.parametrize(

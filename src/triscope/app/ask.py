@@ -13,7 +13,7 @@ from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Conversation, Image, Level, Sample, Turn
 from triscope.data.shards import ShardWriter
 
-RELEASED_RECIPE = Path("conf/recipe/released.yaml")
+ANSWERING_RECIPE = Path("conf/recipe/answer.yaml")
 UNKNOWN = "unknown"  # a sample needs a reference; nobody reads this one
 
 
@@ -22,7 +22,7 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
 
     Args:
         arguments: `--picture FILE` and `--question TEXT`, each once or several times (every question is asked about every
-            picture), `--level image|region`; all others are passed on. Without `-c`, the released parts answer.
+            picture), `--level image|region`; all others are passed on. Without `-c`, the demo's parts answer.
         folder: for the shards.
 
     Raises:
@@ -43,7 +43,7 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
             )
             writer.write(Sample(f"picture-{number}", (Image("0.jpg", *size),), conversations, source=file.name), [content])
     if not {"-c", "--config"} & set(others):
-        others = ["-c", str(RELEASED_RECIPE), *others]
+        others = ["-c", str(ANSWERING_RECIPE), *others]
     return ["predict", *others, "--data.predict", json.dumps({"questions": str(folder)})]
 
 
