@@ -39,8 +39,8 @@ class VisualLanguageModel(nn.Module):
         share_prefix: in training, let a causal language model read the image tokens that do not depend on the question
             once for all rows of an image and level. Needs the bridges that read no question to stand first.
 
-    Every part runs on every step: a batch without images runs vision and bridges on a dummy image whose tokens are
-    multiplied by 0, so that ranks with different batches meet in the same collectives and no gradient is missing.
+    Every part runs on every step: a batch without images runs vision and bridges on a dummy image whose tokens stand
+    nowhere, so that ranks with different batches meet in the same collectives and no gradient is missing.
     """
 
     def __init__(
@@ -92,9 +92,8 @@ class VisualLanguageModel(nn.Module):
     def fused(self, batch: Batch, kept_BT: Tensor, align_right: bool = False) -> Fused:
         """The rows of a batch as embeddings, features at their placeholders."""
         self._check(batch, kept_BT)
-        image_tokens_NQD, untouched = self._image_tokens(batch)
-        text_BTD = self.language.embed(batch.ids_BT.clamp(min=0)) + untouched
-        features = Features(image_tokens_NQD, text_BTD.new_zeros(0, self.language.width), self._soft_prompt_D(text_BTD))
+        text_BTD = self.language.embed(batch.ids_BT.clamp(min=0))
+        features = Features(self._image_tokens(batch), text_BTD.new_zeros(0, self.language.width), self._soft_prompt_D(text_BTD))
         return fuse(batch.ids_BT, kept_BT, batch.supervised_BT, text_BTD, features, align_right)
 
     def keep_only(self, bridges: Sequence[str], levels: Sequence[str]) -> None:
@@ -133,10 +132,10 @@ class VisualLanguageModel(nn.Module):
             return f"adapter_{adapter['level']}"
         return "router" if ".mixture.router." in parameter else part
 
-    def _image_tokens(self, batch: Batch) -> tuple[Tensor, Tensor | float]:
-        """Tokens of each (row, image) pair (N, Q, D), and a zero that ties unused parts into the graph."""
+    def _image_tokens(self, batch: Batch) -> Tensor:
+        """Tokens of each (row, image) pair (N, Q, D)."""
         if self.vision is None or not self.bridges:
-            return torch.zeros(len(batch.pair_row_N), 0, self.language.width, device=batch.ids_BT.device), 0.0
+            return torch.zeros(len(batch.pair_row_N), 0, self.language.width, device=batch.ids_BT.device)
         seen = batch if len(batch.pair_row_N) else _with_dummy_image(batch, self.vision.image_size)
         features_LIPV = self.vision(seen.pixels_ICHW)
         question_ids_NS = seen.question_ids_BS[seen.pair_row_N]
@@ -145,9 +144,7 @@ class VisualLanguageModel(nn.Module):
             [bridge(features_LIPV, seen.pair_image_N, question_ids_NS, question_valid_NS) for bridge in self.bridges.values()],
             dim=1,
         )
-        if seen is batch:
-            return tokens_NQD, 0.0
-        return tokens_NQD[:0], tokens_NQD.sum() * 0.0
+        return tokens_NQD[: len(batch.pair_row_N)]  # of the dummy image, none: its parts have gradients, and these are 0
 
     def _shared_prefix(self, batch: Batch) -> SharedPrefix | None:
         """What rows of one image and level have in common; None where rows do not all begin alike, with their only image."""
