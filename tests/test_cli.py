@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,25 @@ def refused(arguments: list[str]) -> str:
         main(arguments)
     assert end.value.code not in (0, None)
     return str(end.value.code)
+
+
+# Nothing half-written -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (("--data.train", '{"nowhere": 1}'), "nowhere"),
+        (("--model.init_args.warm_start", '[{"checkpoint": "nowhere.ckpt", "parts": ["qformer"]}]'), r"nowhere\.ckpt"),
+    ],
+    ids=["missing shards", "missing checkpoint"],
+)
+def test_a_fit_that_cannot_start_leaves_its_folder_free_for_the_next_try(base, tmp_path, mistake, told):
+    arguments = fit_arguments(base, str(base / "shards"), tmp_path / "run", "--run.wandb", "disabled")
+    assert re.search(told, refused([*arguments, *mistake]))
+    assert not (tmp_path / "run" / "config.yaml").exists()
+    main(arguments)
+    assert (tmp_path / "run" / "config.yaml").exists()
 
 
 # Help -----------------------------------------------------------------------------------------------------------------

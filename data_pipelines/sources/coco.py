@@ -22,20 +22,29 @@ SMALLEST_SIDE = 0.02  # share of the picture: less than five pixels of a tower's
 
 
 @dataclass(frozen=True)
-class CocoCaptions(Source):
-    """Describe the picture (`captions_*.json`); its five captions are the references.
+class CocoSource(Source):
+    """A file of annotations in COCO's layout, and the pictures that it is about.
 
     Args:
         annotations: the file.
         images: folders with the pictures.
     """
 
-    name = "coco_captions"
     annotations: Path
     images: tuple[Path, ...]
 
     def pictures(self) -> Iterator[Picture]:
         return _pictures(self.name, self.annotations, self.images)
+
+
+@dataclass(frozen=True)
+class CocoCaptions(CocoSource):
+    """Describe the picture (`captions_*.json`); its five captions are the references.
+
+    Its arguments are those of `CocoSource`.
+    """
+
+    name = "coco_captions"
 
     def ask(self, picture: Picture, draft: Draft) -> None:
         captions = []
@@ -50,22 +59,15 @@ class CocoCaptions(Source):
 
 
 @dataclass(frozen=True)
-class CocoInstances(Source):
+class CocoInstances(CocoSource):
     """Name the object in a box, and find an object that is the only one of its kind (`instances_*.json`).
 
     Crowds (one box around many) and tiny boxes are asked nothing about, but count when a kind is checked to be unique.
 
-    Args:
-        annotations: the file.
-        images: folders with the pictures.
+    Its arguments are those of `CocoSource`.
     """
 
     name = "coco_instances"
-    annotations: Path
-    images: tuple[Path, ...]
-
-    def pictures(self) -> Iterator[Picture]:
-        return _pictures(self.name, self.annotations, self.images)
 
     def ask(self, picture: Picture, draft: Draft) -> None:
         occurrences = Counter(record["name"] for record in picture.records)

@@ -35,12 +35,14 @@ Each command has --help. Recipes are in conf/recipe, model sizes in conf/model, 
 
 
 class SaveRunConfig(SaveConfigCallback):
-    """Keeps the resolved configuration in the run's folder; only a fit makes a run."""
+    """Keeps the resolved configuration in the run's folder once model and data are there: a fit that fails before is no run."""
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Save before a fit."""
-        if stage == "fit":
-            super().setup(trainer, pl_module, stage)
+        """Nothing is kept yet."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Save before the first step."""
+        super().setup(trainer, pl_module, "fit")
 
 
 class TriscopeCLI(LightningCLI):
