@@ -19,10 +19,11 @@ from transformers import (
 )
 
 from triscope.components.adapters import AdaptedFeedForward, AdapterMixture, Route
+from triscope.hardware import chosen_dtype
 from triscope.packaged import resolve
 
 IGNORED_LABEL = -100
-Precision = Literal["float32", "bfloat16", "nf4"]
+Precision = Literal["float32", "bfloat16", "auto", "nf4"]
 AttentionImplementation = Literal["auto", "sdpa", "eager"]
 
 
@@ -63,8 +64,8 @@ class LanguageModel(nn.Module):
         path: a Hugging Face folder, the name of a model on the hub, or "packaged:NAME" (`triscope.packaged`).
         random_weights: start from random weights though `path` has some. A folder with nothing but `config.json` does
             in any case; on the meta device this builds a model of any size at no cost.
-        dtype: precision of the language model's weights; "nf4" holds them in 4 bits and computes in bfloat16. Adapters
-            are always float32.
+        dtype: precision of the language model's weights; "auto" is bfloat16 where this machine is fast at it, else
+            float32; "nf4" holds them in 4 bits and computes in bfloat16. Adapters are always float32.
         adapter_bottleneck: inner width of the adapters; None for a language model without adapters.
         levels: names of the adapters in each feed-forward layer; see `AdapterMixture`.
         config_overrides: fields of the model's configuration to change, such as `dense_act_fn: gelu` for the exact GELU
@@ -309,7 +310,7 @@ def _pretrained_model(path: str, config: PretrainedConfig, dtype: Precision, att
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
     quantization = {"quantization_config": four_bit} if dtype == "nf4" else {}
-    computed_in = torch.float32 if dtype == "float32" else torch.bfloat16
+    computed_in = torch.bfloat16 if dtype == "nf4" else chosen_dtype(dtype)
     return auto_class.from_pretrained(
         path, config=config, dtype=computed_in, attn_implementation=_attention(attention, computed_in), **quantization
     )
@@ -323,7 +324,7 @@ def _random_model(path: str, config: PretrainedConfig, dtype: Precision, attenti
             "weights, or set dtype to bfloat16."
         )
     auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    computed_in = getattr(torch, dtype)
+    computed_in = chosen_dtype(dtype)
     model = auto_class.from_config(config, dtype=computed_in, attn_implementation=_attention(attention, computed_in))
     # transformers 5 ties the head of every T5 that it builds, also where the configuration says that it has its own, as
     # FlanT5's does. Weights that are read untie it again; here it has to be done.

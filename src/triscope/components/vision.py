@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from triscope.components.feature_cache import FeatureCache
 from triscope.components.pooling import average_patches, pooled_patches
+from triscope.hardware import chosen_dtype
 from triscope.packaged import resolve
 
 
@@ -35,7 +36,7 @@ class VisionEncoder(nn.Module):
         taps: blocks to return, counted from 0, deepest first.
         image_size: side of the square input in pixels. Learned positions are resampled to it.
         pool: side of the squares of patches that are averaged into one, to spare all that follows work; 1 is the papers'.
-        dtype: precision of the tower and of its features.
+        dtype: precision of the tower and of its features; "auto" is bfloat16 where this machine is fast at it, else float32.
         cache_folder: keep the features of uint8 pictures here, and read them instead of encoding a picture again; see
             `FeatureCache`. None keeps nothing.
         tower_options: sizes that differ from the named tower's (timm arguments, or fields of open_clip's `vision_cfg`).
@@ -59,7 +60,7 @@ class VisionEncoder(nn.Module):
         taps: tuple[int, ...] = (38, 28, 18),
         image_size: int = 224,
         pool: int = 1,
-        dtype: Literal["float32", "bfloat16"] = "float32",
+        dtype: Literal["float32", "bfloat16", "auto"] = "float32",
         cache_folder: str | None = None,
         tower_options: dict[str, Any] | None = None,
     ) -> None:
@@ -73,7 +74,7 @@ class VisionEncoder(nn.Module):
         self.pool, self.patches = pool, pooled_patches(patches, pool)
         if weights is not None and not next(self.tower.parameters()).is_meta:
             _load(self.tower, Path(resolve(weights)))
-        self.requires_grad_(False).eval().to(getattr(torch, dtype))
+        self.requires_grad_(False).eval().to(chosen_dtype(dtype))
         self.cache = None
         if cache_folder is not None and not next(self.tower.parameters()).is_meta:
             shape = (len(self.taps), self.patches, self.width)
