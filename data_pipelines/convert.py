@@ -2,26 +2,20 @@
 
 import itertools
 import json
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from tqdm import tqdm
 
+from data_pipelines.engine import in_order
 from data_pipelines.sources.source import Converted, Drop, Source, convert_picture
 from triscope.data.errors import TriscopeError
 from triscope.data.shards import ShardWriter, write_whole
 
 REPORT_FILE = "report.json"
 EXAMPLES = 3  # of each reason, in the report
-CHUNK = 16  # pictures a process is given at a time
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass
@@ -102,26 +96,6 @@ def convert(
             raise TriscopeError(source.name, found, "at least one sample", "check that annotations and pictures fit")
         write_whole(folder / REPORT_FILE, json.dumps(vars(report), indent=1, ensure_ascii=False))
     return report
-
-
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int, chunk: int = CHUNK) -> Iterator[Result]:
-    """Map over items with processes, in order, with a bounded number of items under way."""
-    if workers <= 1:
-        yield from map(function, items)
-        return
-    waiting: deque[Future[list[Result]]] = deque()
-    items = iter(items)
-    with ProcessPoolExecutor(workers) as pool:
-        while batch := list(itertools.islice(items, chunk)):
-            waiting.append(pool.submit(_map_chunk, function, batch))
-            if len(waiting) > 2 * workers:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-
-
-def _map_chunk(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
-    return [function(item) for item in items]
 
 
 def _count(result: Converted, report: Report, bad_samples: int) -> None:

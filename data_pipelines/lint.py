@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image as PillowImage
 from tqdm import tqdm
 
-from data_pipelines.convert import in_order
+from data_pipelines.engine import in_order
 from triscope.data.errors import BadSampleError, BadShardError, TriscopeError
 from triscope.data.sample import Sample
 from triscope.data.shards import RawSample, ShardSet, scan, sha256_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_pipelines.convert import in_order
+from data_pipelines.engine import in_order
 from data_pipelines.scenes.samples import attribution, scene_samples
 from data_pipelines.scenes.text import text_samples
 from triscope.data.sample import Sample

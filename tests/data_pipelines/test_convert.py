@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines.convert import convert, in_order
+from data_pipelines.convert import convert
 from data_pipelines.sources.source import Draft, Picture, Source
 from tests.data_pipelines.made_up import picture
 from triscope.data.errors import BadShardError, TriscopeError
@@ -78,7 +78,3 @@ def test_a_folder_with_files_is_refused_before_anything_is_read(source: MadeUp, 
 def test_nothing_to_write_is_an_error(source: MadeUp, tmp_path: Path) -> None:
     with pytest.raises(TriscopeError, match="nothing to write"):
         convert(MadeUp(source.folder, count=0), tmp_path / "out")
-
-
-def test_results_come_in_order_from_several_processes() -> None:
-    assert list(in_order(abs, range(-50, 0), workers=2, chunk=3)) == list(range(50, 0, -1))
