@@ -8,6 +8,7 @@ from PIL import Image
 
 from triscope.app.line_chart import line_chart
 from triscope.app.report import main, write_report
+from triscope.app.runs import read_runs
 from triscope.data.errors import ConfigurationError
 
 METRICS = """\
@@ -124,6 +125,12 @@ def test_curves_parts_and_speed_are_shown(run_folder: Path) -> None:
     assert "its initialisation" in words(rows_of(html)["bridge"])
     assert "1,024 of 9,216 parameters train" in html
     assert "<b>13</b>rows a second" in html
+
+
+def test_of_two_values_of_a_step_a_curve_shows_that_of_the_resumed_run(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,train/loss\n1,4.0\n2,3.0\n3,2.5\n2,2.0\n3,1.0\n")
+    (run,) = read_runs([tmp_path])
+    assert run.curves["train/loss"] == [(1.0, 4.0), (2.0, 2.0), (3.0, 1.0)]
 
 
 def test_the_last_board_is_embedded_with_the_meaning_of_its_colours(run_folder: Path) -> None:

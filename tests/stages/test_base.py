@@ -8,8 +8,10 @@ from lightning.pytorch.loggers import Logger
 from torch.nn import functional as F
 
 from tests.tiny_model import awake, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
+from triscope.components.language import LanguageModel
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
+from triscope.model import VisualLanguageModel
 from triscope.stages import ImageLevelStage, MixtureStage, RegionLevelStage
 
 
@@ -103,6 +105,14 @@ def test_a_scale_for_a_part_that_does_not_train_is_refused(folder):
     stage = ImageLevelStage(lambda: tiny_model(folder), learning_rate_scales={"aggregator": 0.1})
     with pytest.raises(ConfigurationError, match=r"learning_rate_scales: found \['aggregator'\]; expected parts that train"):
         stage.configure_model()
+
+
+def test_parts_that_do_not_fit_each_other_are_refused_in_one_message(folder):
+    def unfitting() -> VisualLanguageModel:
+        return VisualLanguageModel(lambda: LanguageModel(str(folder / "llama"), config_overrides={"heights": 3}))
+
+    with pytest.raises(ConfigurationError, match=r"model: found config_overrides: found 'heights'.*Correct the model's file"):
+        ImageLevelStage(unfitting).configure_model()
 
 
 def test_a_run_without_a_number_of_steps_is_refused(folder, shards, tmp_path):

@@ -99,12 +99,12 @@ def _stage(text: str) -> str:
 
 
 def _curves(text: str) -> dict[str, list[Point]]:
-    curves: dict[str, list[Point]] = defaultdict(list)
+    curves: dict[str, dict[float, float]] = defaultdict(dict)
     for line in csv.DictReader(text.splitlines()):
         for column, value in line.items():
             if value and column != "step":
-                curves[column].append((float(line["step"]), float(value)))
-    return {column: sorted(points, key=lambda point: point[0]) for column, points in curves.items()}
+                curves[column][float(line["step"])] = float(value)  # the later one: a resumed run repeats some steps
+    return {column: sorted(points.items()) for column, points in curves.items()}
 
 
 def results_of(text: str) -> dict[str, dict]:

@@ -22,7 +22,7 @@ from triscope.checkpoints.slices import trained_state, warm_start
 from triscope.components.language import TokenPredictions
 from triscope.data.batch import Batch
 from triscope.data.datamodule import Split
-from triscope.data.errors import ConfigurationError
+from triscope.data.errors import ConfigurationError, TriscopeError
 from triscope.data.prompts import Tokenizers, parse_box
 from triscope.data.sample import Level
 from triscope.distributed import gathered
@@ -120,7 +120,12 @@ class Stage(lightning.LightningModule):
         """Build the model, reduce it to what this stage uses, take the warm start, and freeze what does not train."""
         if hasattr(self, "model"):
             return
-        self.model = self._build_model()
+        try:
+            self.model = self._build_model()
+        except TriscopeError:
+            raise
+        except ValueError as error:  # of a component, which says what was found, what was expected, and what to do
+            raise ConfigurationError("model", str(error), "parts that fit each other", "correct the model's file") from error
         self.model.keep_only(self.bridges, self.levels)
         for source in self._warm_start:
             warm_start(self.model, source.checkpoint, source.parts)
