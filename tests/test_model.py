@@ -16,6 +16,7 @@ from triscope.data.errors import ConfigurationError
 from triscope.data.prompts import PromptStyle
 from triscope.data.sample import Level
 from triscope.model import VisualLanguageModel
+from triscope.stages import MultiImageStage
 
 both_kinds = pytest.mark.parametrize("kind", ["llama", "t5"])
 PARTS = {"vision", "qformer", "aggregator", "soft_prompt", "language", "adapter_image", "adapter_region", "router"}
@@ -274,3 +275,24 @@ def test_lion_has_the_size_of_the_paper(tmp_path, size, sizes, adapters, router,
     assert count["router"] / 1e6 == pytest.approx(router, abs=0.005)
     assert (count["language"], count["vision"], count["soft_prompt"]) == (language, 985_894_528, sizes["d_model"])
     assert all(parameter.is_meta for parameter in model.parameters())
+
+
+# About 7 billion parameters over a vocabulary of 32,000, as Vicuna-7B has them.
+LLAMA_7B = {"model_type": "llama", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32}
+
+
+def test_sam_trains_exactly_as_many_parameters_as_the_authors(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_7B | {"num_attention_heads": 32}))
+    parser = ArgumentParser()
+    parser.add_argument("--model", type=Callable[[], VisualLanguageModel], enable_path=True)
+    file = REPOSITORY / "conf" / "model" / "sam_7b.yaml"
+    config = parser.parse_args([f"--model={file}", f"--model.init_args.language.init_args.path={tmp_path}"])
+    stage = MultiImageStage(parser.instantiate_classes(config).model)
+    with torch.device("meta"):
+        stage.configure_model()
+    assert sum(parameter.numel() for _, parameter in stage.trained_parameters()) == 1_182_593
+    count = Counter[str]()
+    for name, parameter in stage.model.named_parameters():
+        count[stage.model.part_of(name)] += parameter.numel()
+    assert count["alignment"] == 1_182_593
+    assert (count["language"], count["vision"]) == (6_738_415_616, 985_894_528)

@@ -176,7 +176,7 @@ def write_model_file(folder: Path) -> str:
         vision=part("components.vision", "VisionEncoder", **vision),
         bridges={
             "aggregator": part("components.aggregator", "AggregatorBridge", **AGGREGATOR),
-            "qformer": part("components.qformer", "QFormerBridge", **QFORMER),
+            "qformer": part("components.qformer", "QFormerBridge", alignment=None, dropout=0.1, **QFORMER),
         },
         soft_prompt=part("components.soft_prompt", "SoftPrompt", init_std=0.2),
         question_tokenizer=None,

@@ -123,11 +123,12 @@ class VisualLanguageModel(nn.Module):
     def part_of(parameter: str) -> str:
         """The part that a parameter belongs to: what stages train, warm starts take, and the parts table lists.
 
-        `vision`, `language`, `soft_prompt`, the name of a bridge, `router`, or `adapter_<level>`.
+        `vision`, `language`, `soft_prompt`, the name of a bridge, `alignment` inside one, `router`, or `adapter_<level>`.
         """
         part, _, rest = parameter.partition(".")
         if part == "bridges":
-            return rest.partition(".")[0]
+            bridge, _, inside = rest.partition(".")
+            return "alignment" if inside.startswith("alignment.") else bridge
         if adapter := _ADAPTER.search(parameter):
             return f"adapter_{adapter['level']}"
         return "router" if ".mixture.router." in parameter else part
@@ -138,12 +139,9 @@ class VisualLanguageModel(nn.Module):
             return torch.zeros(len(batch.pair_row_N), 0, self.language.width, device=batch.ids_BT.device)
         seen = batch if len(batch.pair_row_N) else _with_dummy_image(batch, self.vision.image_size)
         features_LIPV = self.vision(seen.pixels_ICHW)
-        question_ids_NS = seen.question_ids_BS[seen.pair_row_N]
-        question_valid_NS = seen.question_valid_BS[seen.pair_row_N]
-        tokens_NQD = torch.cat(
-            [bridge(features_LIPV, seen.pair_image_N, question_ids_NS, question_valid_NS) for bridge in self.bridges.values()],
-            dim=1,
-        )
+        pairs = seen.pair_row_N, seen.pair_image_N
+        question = seen.question_ids_BS, seen.question_valid_BS
+        tokens_NQD = torch.cat([bridge(features_LIPV, *pairs, *question) for bridge in self.bridges.values()], dim=1)
         return tokens_NQD[: len(batch.pair_row_N)]  # of the dummy image, none: its parts have gradients, and these are 0
 
     def _shared_prefix(self, batch: Batch) -> SharedPrefix | None:

@@ -83,8 +83,8 @@ def test_gradients_agree_with_finite_differences():
 def test_a_pairs_tokens_do_not_depend_on_its_batch():
     torch.manual_seed(0)
     bridge, taps = stirred(AggregatorBridge(16, 12, 17, **SIZES)), features(3)
-    together = bridge(taps, torch.tensor([2, 0, 2]), *no_question(3))
-    alone = bridge([tap[2:] for tap in taps], torch.tensor([0]), *no_question(1))
+    together = bridge(taps, torch.arange(3), torch.tensor([2, 0, 2]), *no_question(3))
+    alone = bridge([tap[2:] for tap in taps], torch.tensor([0]), torch.tensor([0]), *no_question(1))
     assert together.shape == (3, bridge.tokens, 12)
     assert_close(together[0], alone[0])
     assert_close(together[2], alone[0])
@@ -94,14 +94,15 @@ def test_six_rows_about_one_image_compute_it_once():
     bridge, seen = AggregatorBridge(16, 12, 17, **SIZES), []
     for part in (bridge.aggregator, bridge.projector):
         part.register_forward_hook(lambda _, inputs, output: seen.append(len(output)))
-    bridge(features(1), torch.zeros(6, dtype=torch.long), *no_question(6))
+    bridge(features(1), torch.arange(6), torch.zeros(6, dtype=torch.long), *no_question(6))
     assert seen == [1, 1]
 
 
 @pytest.mark.parametrize("images", [0, 2])
 def test_no_pairs_give_no_tokens_and_zero_gradients(images):
     bridge = AggregatorBridge(16, 12, 17, **SIZES)
-    tokens = bridge(features(images), torch.zeros(0, dtype=torch.long), *no_question(0))
+    no_pair = torch.empty(0, dtype=torch.long)
+    tokens = bridge(features(images), no_pair, no_pair, *no_question(0))
     assert tokens.shape == (0, bridge.tokens, 12)
     tokens.sum().backward()
     assert all(parameter.grad.eq(0).all() for parameter in bridge.parameters())
@@ -110,7 +111,7 @@ def test_no_pairs_give_no_tokens_and_zero_gradients(images):
 def test_it_runs_under_bfloat16_autocast():
     torch.manual_seed(0)
     bridge, taps = stirred(AggregatorBridge(16, 12, 17, **SIZES)), features(2)
-    exact = bridge(taps, torch.arange(2), *no_question(2))
+    exact = bridge(taps, torch.arange(2), torch.arange(2), *no_question(2))
     with torch.autocast("cpu", torch.bfloat16):
-        short = bridge(taps, torch.arange(2), *no_question(2))
+        short = bridge(taps, torch.arange(2), torch.arange(2), *no_question(2))
     assert torch.nn.functional.cosine_similarity(exact.flatten(), short.float().flatten(), 0) > 0.999

@@ -13,6 +13,7 @@ SIZES = {
     "vocabulary_size": 30,
     "positions": 8,
 }
+ROWS = torch.arange(3)
 IMAGES = torch.tensor([0, 1, 1])
 QUESTIONS = torch.tensor([[5, 6, 7, 8], [9, 5, 0, 0], [0, 0, 0, 0]])
 VALID = torch.arange(4) < torch.tensor([[4], [2], [0]])
@@ -33,32 +34,32 @@ def features(images: int = 2) -> list[torch.Tensor]:
 
 def test_a_pairs_tokens_do_not_depend_on_its_batch_nor_on_its_padding():
     bridge, taps = stirred_bridge(), features()
-    together = bridge(taps, IMAGES, QUESTIONS, VALID)
+    together = bridge(taps, ROWS, IMAGES, QUESTIONS, VALID)
     assert together.shape == (3, bridge.tokens, 10)
     for pair, length in enumerate((4, 2, 0)):
         image = [taps[0][IMAGES[pair]][None]]
         question = QUESTIONS[pair : pair + 1, :length], VALID[pair : pair + 1, :length]
-        alone = bridge(image, torch.tensor([0]), *question)
+        alone = bridge(image, torch.tensor([0]), torch.tensor([0]), *question)
         assert_close(together[pair], alone[0], atol=1e-5, rtol=1e-5)
 
 
 def test_what_stands_in_the_padding_is_never_read():
     bridge, taps = stirred_bridge(), features()
     other = torch.where(VALID, QUESTIONS, 17)
-    assert_close(bridge(taps, IMAGES, QUESTIONS, VALID), bridge(taps, IMAGES, other, VALID))
+    assert_close(bridge(taps, ROWS, IMAGES, QUESTIONS, VALID), bridge(taps, ROWS, IMAGES, other, VALID))
 
 
 def test_the_question_changes_what_is_read_and_so_does_the_image():
     bridge, taps = stirred_bridge(), features()
-    tokens = bridge(taps, torch.tensor([0, 0, 1]), QUESTIONS[[0, 1, 0]], VALID[[0, 1, 0]])
+    tokens = bridge(taps, ROWS, torch.tensor([0, 0, 1]), QUESTIONS[[0, 1, 0]], VALID[[0, 1, 0]])
     assert not torch.allclose(tokens[0], tokens[1], atol=1e-2)
     assert not torch.allclose(tokens[0], tokens[2], atol=1e-2)
 
 
 def test_the_order_of_the_questions_words_counts():
     bridge, taps = stirred_bridge(), features(1)
-    valid = torch.ones(1, 3, dtype=torch.bool)
-    forward, backward = (bridge(taps, torch.tensor([0]), torch.tensor([ids]), valid) for ids in ([5, 6, 7], [7, 6, 5]))
+    first, valid = torch.tensor([0]), torch.ones(1, 3, dtype=torch.bool)
+    forward, backward = (bridge(taps, first, first, torch.tensor([ids]), valid) for ids in ([5, 6, 7], [7, 6, 5]))
     assert not torch.allclose(forward, backward, atol=1e-2)
 
 
@@ -67,21 +68,21 @@ def test_without_a_question_six_rows_about_one_image_compute_it_once(question_aw
     bridge, seen = stirred_bridge(question_aware=question_aware), []
     bridge.qformer.register_forward_hook(lambda _, inputs, output: seen.append(len(output)))
     ids = torch.zeros(6, 0 if question_aware else 4, dtype=torch.long)
-    tokens = bridge(features(1), torch.zeros(6, dtype=torch.long), ids, ids.bool())
+    tokens = bridge(features(1), torch.arange(6), torch.zeros(6, dtype=torch.long), ids, ids.bool())
     assert (seen, len(tokens)) == ([1], 6)
 
 
 def test_an_image_is_normalised_once_whoever_asks_about_it():
     bridge, seen = stirred_bridge(), []
     bridge.norm.register_forward_hook(lambda _, inputs, output: seen.append(len(output)))
-    bridge(features(1), torch.zeros(3, dtype=torch.long), QUESTIONS, VALID)
+    bridge(features(1), ROWS, torch.zeros(3, dtype=torch.long), QUESTIONS, VALID)
     assert seen == [1]
 
 
 def test_a_bridge_that_is_not_question_aware_neither_reads_questions_nor_has_weights_for_them():
     bridge, taps = stirred_bridge(question_aware=False), features()
-    assert_close(bridge(taps, IMAGES, QUESTIONS, VALID), bridge(taps, IMAGES, QUESTIONS.flip(0), VALID.flip(0)))
-    bridge(taps, IMAGES, QUESTIONS, VALID).sum().backward()
+    assert_close(bridge(taps, ROWS, IMAGES, QUESTIONS, VALID), bridge(taps, ROWS, IMAGES, QUESTIONS.flip(0), VALID.flip(0)))
+    bridge(taps, ROWS, IMAGES, QUESTIONS, VALID).sum().backward()
     assert all(parameter.grad is not None for parameter in bridge.parameters())
 
 
@@ -90,7 +91,7 @@ def test_a_bridge_that_is_not_question_aware_neither_reads_questions_nor_has_wei
 )
 def test_every_weight_has_a_gradient_in_every_kind_of_batch_and_no_pairs_give_no_tokens(pairs, images, length):
     bridge = stirred_bridge()
-    tokens = bridge(features(images), IMAGES[:pairs], QUESTIONS[:pairs, :length], VALID[:pairs, :length])
+    tokens = bridge(features(images), ROWS[:pairs], IMAGES[:pairs], QUESTIONS[:pairs, :length], VALID[:pairs, :length])
     assert tokens.shape == (pairs, bridge.tokens, 10)
     tokens.square().sum().backward()
     assert all(parameter.grad is not None for parameter in bridge.parameters())
@@ -102,13 +103,13 @@ def test_gradients_agree_with_finite_differences():
     bridge = stirred_bridge().double()
     taps = torch.randn(2, 3, 16, dtype=torch.double, requires_grad=True)
     queries = bridge.qformer.queries_Qh
-    assert torch.autograd.gradcheck(lambda taps, _: bridge([taps], IMAGES, QUESTIONS, VALID), (taps, queries))
+    assert torch.autograd.gradcheck(lambda taps, _: bridge([taps], ROWS, IMAGES, QUESTIONS, VALID), (taps, queries))
 
 
 def test_a_question_longer_than_its_positions_is_told():
     ids = torch.ones(1, 9, dtype=torch.long)
     with pytest.raises(ValueError, match="at most 8 tokens, found 9"):
-        stirred_bridge()(features(1), torch.tensor([0]), ids, ids.bool())
+        stirred_bridge()(features(1), torch.tensor([0]), torch.tensor([0]), ids, ids.bool())
 
 
 def test_only_every_nth_layer_reads_the_image():
@@ -129,9 +130,9 @@ def test_it_starts_at_bert_values():
 
 def test_dropout_acts_in_training_only():
     bridge, taps = stirred_bridge(), features()
-    assert_close(bridge(taps, IMAGES, QUESTIONS, VALID), bridge(taps, IMAGES, QUESTIONS, VALID))
+    assert_close(bridge(taps, ROWS, IMAGES, QUESTIONS, VALID), bridge(taps, ROWS, IMAGES, QUESTIONS, VALID))
     bridge.train()
-    assert not torch.allclose(bridge(taps, IMAGES, QUESTIONS, VALID), bridge(taps, IMAGES, QUESTIONS, VALID))
+    assert not torch.allclose(bridge(taps, ROWS, IMAGES, QUESTIONS, VALID), bridge(taps, ROWS, IMAGES, QUESTIONS, VALID))
 
 
 def test_its_size_at_paper_scale():
@@ -143,7 +144,7 @@ def test_its_size_at_paper_scale():
 
 def test_it_runs_under_bfloat16_autocast():
     bridge, taps = stirred_bridge(), features()
-    exact = bridge(taps, IMAGES, QUESTIONS, VALID)
+    exact = bridge(taps, ROWS, IMAGES, QUESTIONS, VALID)
     with torch.autocast("cpu", torch.bfloat16):
-        short = bridge(taps, IMAGES, QUESTIONS, VALID)
+        short = bridge(taps, ROWS, IMAGES, QUESTIONS, VALID)
     assert torch.nn.functional.cosine_similarity(exact.flatten(), short.float().flatten(), 0) > 0.999

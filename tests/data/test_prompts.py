@@ -68,6 +68,49 @@ def test_named_images_stand_where_they_are_named():
     assert row.images == [1, 0]
 
 
+PREFIX = PromptStyle(placement="prefix")
+
+
+def test_as_a_prefix_images_stand_before_everything_and_are_named_where_they_stood():
+    one = sample(conversations=[ask(("<image:2> or <image:1>?", "no"), ("What is <image:2>?", "yes"))], images=2)
+    (row,) = write(one, PREFIX)
+    assert words(row.ids) == (
+        "IMAGE IMAGE <s> Question : { image # 2 } or { image # 1 } ? Answer : no </s> "
+        "Question : What is { image # 2 } ? Answer : yes </s>"
+    )
+    assert row.images == [0, 1]
+    assert row.row.prompt == "What is <image:2>?"
+
+
+def test_as_a_prefix_images_that_the_row_does_not_name_are_left_out_and_the_names_count_the_others():
+    (row,) = write(sample(conversations=[ask(("<image:1> or <image:3>?", "no"))], images=3), PREFIX)
+    assert words(row.ids) == "IMAGE IMAGE <s> Question : { image # 1 } or { image # 2 } ? Answer : no </s>"
+    assert row.images == [0, 2]
+
+
+def test_as_a_prefix_images_that_nobody_names_all_stand_in_front():
+    (row,) = write(sample(images=3), PREFIX)
+    assert words(row.ids) == "IMAGE IMAGE IMAGE <s> Question : What is this ? Answer : the dog </s>"
+    assert row.images == [0, 1, 2]
+
+
+def test_as_a_prefix_a_seq2seq_row_shows_the_images_of_all_its_turns():
+    conversation = ask(("<image:1> What?", "the dog"), ("<image:2> Where?", "no"))
+    first, second = write(sample(conversations=[conversation], images=2), PREFIX, seq2seq_tokenizers())
+    assert words(first.ids) == "IMAGE IMAGE Question : { image # 1 } What ? Answer : </s> the dog </s>"
+    assert words(second.ids) == (
+        "IMAGE IMAGE Question : { image # 1 } What ? Answer : the dog Question : { image # 2 } Where ? Answer : </s> no </s>"
+    )
+
+
+def test_the_q_former_reads_the_names_of_images_but_no_markers():
+    one = sample(conversations=[ask(("<image:2> or <image:1>?", "no"))], images=2)
+    (inline,), (prefix,) = write(one), write(one, PREFIX)
+    question = causal_tokenizers().question
+    assert question.decode(inline.question_ids) == "or ?"
+    assert question.decode(prefix.question_ids) == "{ image # 2 } or { image # 1 } ?"
+
+
 def test_images_that_nobody_names_all_stand_in_front():
     (row,) = write(sample(images=3))
     assert words(row.ids).startswith("<s> IMAGE IMAGE IMAGE Question")

@@ -16,7 +16,7 @@ from triscope.data.shards import ShardSet, ShardWriter
 
 KNOWN_TEXT = (
     "<unk> <s> </s> question answer : , . ? [ ] - What is this Where the dog cat one two three yes no left right "
-    "According to you are allowed use or partially following tags Question Answer grass leash and of"
+    "According to you are allowed use or partially following tags Question Answer grass leash and of { image # }"
 )
 
 

@@ -91,5 +91,5 @@ def test_aggregator_tokens_are_the_authors_from_taps_to_language_model(fixture):
     assert_close(bridge.aggregator(taps), fixture["outputs/aggregator"], **OUTPUTS)
     assert_close(bridge.norm(bridge.aggregator(taps)), fixture["outputs/ln_adapter"], **OUTPUTS)
     no_question = torch.zeros(rows, 0, dtype=torch.long)
-    tokens = bridge(taps, torch.arange(rows), no_question, no_question.bool())
+    tokens = bridge(taps, torch.arange(rows), torch.arange(rows), no_question, no_question.bool())
     assert_close(tokens, fixture["outputs/visual_tokens_aggregator"], **OUTPUTS)

@@ -35,7 +35,7 @@ def test_qformer_tokens_are_the_authors_from_tap_to_language_model(fixture):
     assert_close(memory, fixture["outputs/ln_vision"], **OUTPUTS)
     expected = fixture["outputs/qformer_last_hidden"][:, : sizes["num_query_tokens"]]
     assert_close(bridge.qformer(memory, *question), expected, **OUTPUTS)
-    tokens = bridge([features], torch.arange(rows), *question)
+    tokens = bridge([features], torch.arange(rows), torch.arange(rows), *question)
     assert_close(tokens, fixture["outputs/visual_tokens_qformer"], **OUTPUTS)
 
 

@@ -148,9 +148,10 @@ class AggregatorBridge(Bridge):
     def forward(
         self,
         features_LIPV: Sequence[Tensor],
+        pair_row_N: Tensor,
         pair_image_N: Tensor,
-        question_ids_NS: Tensor,
-        question_valid_NS: Tensor,
+        question_ids_BS: Tensor,
+        question_valid_BS: Tensor,
     ) -> Tensor:
         tokens_IPD = self.projector(self.norm(self.aggregator(features_LIPV)))
         return tokens_IPD[pair_image_N]

@@ -14,7 +14,8 @@ class Bridge(nn.Module, ABC):
 
     Attributes:
         tokens: tokens of one image, as many as the prompt has placeholders for it.
-        question_aware: whether the tokens depend on the question; those that do not are shared by all rows of an image.
+        question_aware: whether the tokens depend on the question; those that do not are the same in every row that shows
+            the same images.
     """
 
     tokens: int
@@ -24,18 +25,19 @@ class Bridge(nn.Module, ABC):
     def forward(
         self,
         features_LIPV: Sequence[Tensor],
+        pair_row_N: Tensor,
         pair_image_N: Tensor,
-        question_ids_NS: Tensor,
-        question_valid_NS: Tensor,
+        question_ids_BS: Tensor,
+        question_valid_BS: Tensor,
     ) -> Tensor:
         """The tokens of every pair.
 
         Args:
             features_LIPV: a tensor (I, P, V) a tapped layer, the deepest first, class token first in each.
-            pair_image_N: the image of each pair.
-            question_ids_NS: the question of each pair's row, in the Q-Former's vocabulary.
-            question_valid_NS: True where the question has a token.
+            pair_row_N, pair_image_N: the row and the image of each pair, in row order.
+            question_ids_BS: the question of each row, in the Q-Former's vocabulary.
+            question_valid_BS: True where the question has a token.
 
         Returns:
-            (N, tokens, D). What belongs to a pair does not depend on the other pairs; no pairs give (0, tokens, D).
+            (N, tokens, D). What belongs to a pair does not depend on the pairs of other rows; no pairs give (0, tokens, D).
         """

@@ -7,13 +7,14 @@ changed between two layers. Sources: Li et al., "BLIP-2" (arXiv 2301.12597); Dai
 Local letters: h hidden width of the Q-Former, J = Q + S positions of queries and question together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, InstructBlipQFormerConfig
 from transformers.models.instructblip.modeling_instructblip import InstructBlipQFormerLayer
 
+from triscope.components.alignment import SemanticAlignment
 from triscope.components.attention import attention, initialise_as_bert
 from triscope.components.bridge import Bridge
 
@@ -133,38 +134,54 @@ class QFormer(nn.Module):
 class QFormerBridge(Bridge):
     """LayerNorm, Q-Former, and one Linear to LLM width: one token a query.
 
-    Computed once a pair, because the question guides it; without questions once an image.
+    Computed once a pair, because the question guides it; without questions and alignment once an image.
     With the default sizes, V = 1408 and D = 2048 it has 187.26 M parameters.
 
     Args:
         vision_width: V.
         language_width: D.
         patches: P; any number does.
+        alignment: builds the way in which the images of a row guide each other; called with V, h and the number of layers.
+            None: every image is read on its own.
         qformer: the arguments of `QFormer` from `queries` on.
     """
 
-    def __init__(self, vision_width: int, language_width: int, patches: int, **qformer):
+    def __init__(
+        self,
+        vision_width: int,
+        language_width: int,
+        patches: int,
+        alignment: Callable[[int, int, int], SemanticAlignment] | None = None,
+        **qformer,
+    ):
         super().__init__()
         self.norm = nn.LayerNorm(vision_width)
         self.qformer = QFormer(vision_width, **qformer)
         self.tokens, hidden_width = self.qformer.queries_Qh.shape
         self.question_aware = self.qformer.question_aware
+        layers = len(self.qformer.layers)
+        self.alignment = alignment(vision_width, hidden_width, layers) if alignment is not None else None
         self.projection = nn.Linear(hidden_width, language_width)
 
     def forward(
         self,
         features_LIPV: Sequence[Tensor],
+        pair_row_N: Tensor,
         pair_image_N: Tensor,
-        question_ids_NS: Tensor,
-        question_valid_NS: Tensor,
+        question_ids_BS: Tensor,
+        question_valid_BS: Tensor,
     ) -> Tensor:
         if len(pair_image_N) == 0:  # the layers take no empty batch: they get a blank image that nobody sees
             blank_1PV = features_LIPV[0].new_zeros(1, *features_LIPV[0].shape[1:])
-            nothing_10 = question_ids_NS.new_zeros(1, 0)
-            return self([blank_1PV], pair_image_N.new_zeros(1), nothing_10, nothing_10.bool())[:0]
+            first_1, nothing_10 = pair_image_N.new_zeros(1), question_ids_BS.new_zeros(1, 0)
+            return self([blank_1PV], first_1, first_1, nothing_10, nothing_10.bool())[:0]
         memory_IPV = self.norm(features_LIPV[0])
-        if not self.qformer.question_aware or question_ids_NS.shape[1] == 0:
-            nothing_I0 = question_ids_NS.new_zeros(len(memory_IPV), 0)
+        if self.alignment is not None:
+            question = question_ids_BS, question_valid_BS
+            return self.projection(self.alignment(self.qformer, memory_IPV[pair_image_N], pair_row_N, *question))
+        if not self.qformer.question_aware or question_ids_BS.shape[1] == 0:
+            nothing_I0 = question_ids_BS.new_zeros(len(memory_IPV), 0)
             tokens_IQD = self.projection(self.qformer(memory_IPV, nothing_I0, nothing_I0.bool()))
             return tokens_IQD[pair_image_N]
-        return self.projection(self.qformer(memory_IPV[pair_image_N], question_ids_NS, question_valid_NS))
+        question = question_ids_BS[pair_row_N], question_valid_BS[pair_row_N]
+        return self.projection(self.qformer(memory_IPV[pair_image_N], *question))

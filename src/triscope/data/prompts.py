@@ -26,6 +26,11 @@ TAG_SENTENCE = ("According to", ", you are allowed to use or partially use the f
 BoxFormat = Literal["decimal", "percent", "squares"]
 BOARD_SIDE = 16  # squares: columns a to p from the left, rows 0 to 15 from the top
 
+# Where images stand. "inline": at their markers; images that no marker names stand in front, behind the begin-of-text token.
+# "prefix": all in front of everything, that token too (InstructBLIP, SAM); a marker becomes the name of an image.
+Placement = Literal["inline", "prefix"]
+IMAGE_NAME = "{{image#{number}}}"  # as SAM and DEMON write it: {image#1}
+
 
 class TextTokenizer(Protocol):
     """What is needed of a tokenizer; every Hugging Face tokenizer has it."""
@@ -67,6 +72,8 @@ class PromptStyle:
         turn: a question with its surroundings; `{prompt}` is the question. The answer follows it.
         box_format: how boxes are written and read.
         tags: whether LION's sentence with the tags of the row's images stands before the first question.
+        placement: where images stand; with "prefix", those that the row names in the order of the sample, and their names
+            count them from 1 as they stand there.
         max_prompt_tokens: text tokens of a question with its template and tags; for seq2seq models, with the earlier
             turns. Earlier turns are left out from the first, tags from the last, the sentence and the question never.
         max_answer_tokens: an answer is cut off after so many tokens, its end-of-text token included.
@@ -79,6 +86,7 @@ class PromptStyle:
     turn: str = "Question: {prompt} Answer:"
     box_format: BoxFormat = "decimal"
     tags: bool = False
+    placement: Placement = "inline"
     max_prompt_tokens: int = 128
     max_answer_tokens: int = 128
     max_question_tokens: int = 128
@@ -218,25 +226,32 @@ class PromptWriter:
     def _conversation(self, sample: Sample, boxes: Sequence[Box], number: int, where: str) -> Iterator[EncodedRow]:
         conversation = sample.conversations[number]
         place = f"{where}, conversations[{number}]"
-        turns = [self._turn(turn, boxes, f"{place}.turns[{index}]") for index, turn in enumerate(conversation.turns)]
-        named = any(turn.images for turn in turns)
-        everything = [] if named else list(range(len(sample.images)))  # images that nobody names stand in front
+        front = self._images_in_front(sample, conversation)
+        turns = [self._turn(turn, front, boxes, f"{place}.turns[{index}]") for index, turn in enumerate(conversation.turns)]
         if not self.tokenizers.seq2seq:
-            tokens, images = self._causal(sample, turns, everything, place)
+            tokens, images = self._causal(sample, turns, front, place)
             yield self._encoded(sample, boxes, number, range(len(turns)), tokens, images)
             return
         for last in range(len(turns)):
-            tokens, images = self._seq2seq(sample, turns[: last + 1], everything, place)
+            tokens, images = self._seq2seq(sample, turns[: last + 1], front, place)
             yield self._encoded(sample, boxes, number, range(last, last + 1), tokens, images)
 
-    def _turn(self, turn: Turn, boxes: Sequence[Box], where: str) -> _EncodedTurn:
+    def _images_in_front(self, sample: Sample, conversation: Conversation) -> list[int]:
+        """Images of a row that do not stand at markers: all if it names none; with "prefix", those that it names."""
+        markers = (marker for turn in conversation.turns for marker in MARKER.findall(turn.prompt))
+        named = sorted({int(number) - 1 for kind, number in markers if kind == "image"})
+        if not named:
+            return list(range(len(sample.images)))
+        return named if self.style.placement == "prefix" else []
+
+    def _turn(self, turn: Turn, front: list[int], boxes: Sequence[Box], where: str) -> _EncodedTurn:
         """Encode a turn on its own."""
         if any(kind == "image" for kind, _ in MARKER.findall(turn.answers[0])):
             raise BadSampleError(f"{where}.answers", "an image marker", "text and regions", "name images in prompts only")
         answer = self._continuation(self._with_boxes(turn.answers[0], boxes))
         if not answer:
             raise BadSampleError(f"{where}.answers", f"no token in {turn.answers[0]!r}", "an answer", "leave the turn out")
-        prompt = self.style.turn.replace("{prompt}", self._with_boxes(turn.prompt, boxes))
+        prompt = self.style.turn.replace("{prompt}", self._with_boxes(_with_names(turn.prompt, front), boxes))
         prompt_ids, images = self._with_images(prompt)
         encoded = _EncodedTurn(prompt_ids, answer[: self.style.max_answer_tokens - 1], images)
         self._check_budget(encoded.text_tokens, f"{where}.prompt")
@@ -246,9 +261,10 @@ class PromptWriter:
         """All turns in one row, every answer supervised."""
         bos = self.tokenizers.language.bos_token_id
         images = front + [image for turn in turns for image in turn.images]
+        begin: list[int] = [] if bos is None else [bos]
+        pictures: list[int] = [Placeholder.IMAGE] * len(front)
         tokens = _Tokens()
-        tokens.add([] if bos is None else [bos])
-        tokens.add([Placeholder.IMAGE] * len(front))
+        tokens.add(pictures + begin if self.style.placement == "prefix" else begin + pictures)
         tokens.add(self._tags(self._tag_names(sample, images), turns[0].text_tokens, where))
         for turn in turns:
             tokens.add(turn.prompt_ids)
@@ -292,7 +308,8 @@ class PromptWriter:
             regions=tuple(boxes[region] for region in regions_in_prompts(conversation, turns)),
             extra=sample.extra or None,
         )
-        questions = " ".join(conversation.turns[turn].prompt for turn in turns)
+        front = self._images_in_front(sample, conversation)
+        questions = " ".join(_with_names(conversation.turns[turn].prompt, front) for turn in turns)
         return EncodedRow(tokens.ids, tokens.supervised, self._question_ids(questions, boxes), images, row)
 
     def _question_ids(self, text: str, boxes: Sequence[Box]) -> list[int]:
@@ -364,6 +381,18 @@ class PromptWriter:
             return self._encode(answer)
         before, joined = len(self._colon), self._encode(f": {answer}")
         return joined[before:] if joined[:before] == self._colon else self._encode(f" {answer}")
+
+
+def _with_names(prompt: str, front: Sequence[int]) -> str:
+    """A prompt in which images that stand in front are named; markers of others stay."""
+    place = {image: number for number, image in enumerate(front, start=1)}
+
+    def write(marker: re.Match) -> str:
+        kind, number = marker.groups()
+        image = int(number) - 1
+        return IMAGE_NAME.format(number=place[image]) if kind == "image" and image in place else marker[0]
+
+    return MARKER.sub(write, prompt)
 
 
 def regions_in_prompts(conversation: Conversation, turns: Sequence[int]) -> list[int]:

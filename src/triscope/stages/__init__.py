@@ -3,12 +3,14 @@
 from triscope.stages.base import GenerationOptions, Stage, WarmStart
 from triscope.stages.language import LanguageStage
 from triscope.stages.lion import ImageLevelStage, MixtureStage, RegionLevelStage
+from triscope.stages.sam import MultiImageStage
 
 __all__ = [
     "GenerationOptions",
     "ImageLevelStage",
     "LanguageStage",
     "MixtureStage",
+    "MultiImageStage",
     "RegionLevelStage",
     "Stage",
     "WarmStart",
