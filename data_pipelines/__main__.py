@@ -2,6 +2,7 @@
 
 examples:
   python -m data_pipelines scenes --out data/scenes/train --split train --count 10000
+  python -m data_pipelines scenes --images several --out data/albums/train --split train --count 10000
   python -m data_pipelines convert vsr --annotations vsr.jsonl --images train2017 --out data/vsr
   python -m data_pipelines lint data/vsr
   python -m data_pipelines info data/vsr
@@ -53,16 +54,17 @@ def run_convert(parsed: argparse.Namespace) -> int:
 
 
 def run_scenes(parsed: argparse.Namespace) -> int:
-    """`scenes`: composed pictures, or their text."""
+    """`scenes`: composed pictures, albums of several, or text."""
     try:
-        from data_pipelines.write_scenes import write_scenes  # needs the packages of the `scenes` extra
+        from data_pipelines.write_scenes import Form, write_scenes  # needs the packages of the `scenes` extra
     except ModuleNotFoundError as error:
         remedy = "install them with `pip install triscope[scenes]`"
         raise TriscopeError("scenes", f"no package {error.name}", "the packages of the scenes extra", remedy) from None
-    counts = write_scenes(
-        parsed.out, parsed.split, parsed.count, parsed.seed, parsed.text, parsed.workers, parsed.samples_per_shard
+    form: Form = "text" if parsed.text else "album" if parsed.images == "several" else "picture"
+    written = write_scenes(
+        parsed.out, parsed.split, parsed.count, parsed.seed, form, parsed.workers, parsed.samples_per_shard
     )
-    print(f"{counts.samples} samples, {sum(counts.tasks.values())} questions in {parsed.out}")
+    print(f"{parsed.out}: {written.text()}")
     return 0
 
 
@@ -118,7 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--split", default="train", help="train, val, test or test_objects (default: %(default)s)")
     command.add_argument("--count", type=_positive, default=10000, help="scenes (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="another seed, other scenes (default: %(default)s)")
-    command.add_argument("--text", action="store_true", help="the scenes as text, to pretrain a small language model")
+    forms = command.add_mutually_exclusive_group()
+    forms.add_argument("--images", choices=("one", "several"), default="one", help="of a sample (default: %(default)s)")
+    forms.add_argument("--text", action="store_true", help="the scenes as text, to pretrain a small language model")
     _add_samples_per_shard(command)
     _add_workers(command)
 

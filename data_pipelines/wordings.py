@@ -26,6 +26,40 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     ),
     "pointing": ("Where is {phrase}?", "Find {phrase}.", "Give the box of {phrase}.", "Point to {phrase}."),
     "recognition": ("What is at {region}?", "Name the object in {region}.", "Which object is inside {region}?"),
+    "shared_element": (
+        "{images} Which object do all these pictures show?",
+        "{images} What do the pictures have in common? Name the object.",
+        "Compare {images}. Name what is in every picture.",
+    ),
+    "pointing_shared": (
+        "{images} One object is in every picture. Where is it in the {ordinal} picture?",
+        "{images} Find what all pictures show. Give its box in the {ordinal} picture.",
+    ),
+    "change": (
+        "{images} What changed from the first picture to the second, apart from the background?",
+        "Compare {images}. What is different in the second picture, but for the background?",
+    ),
+    "which_picture": (
+        "{images} Which picture shows {sentence}: {ordinals}?",
+        '{images} To which picture does "{sentence}" belong, {ordinals}?',
+    ),
+    "odd_picture": (
+        "{images} All pictures but one have an object in common. Which does not show it: {ordinals}?",
+        "{images} Which picture lacks what all others show, {ordinals}?",
+    ),
+    "group_caption": (
+        "{images} Write one sentence that is true of every picture.",
+        "{images} Describe in one sentence what the pictures have in common.",
+        "What is the theme of these pictures? {images}",
+    ),
+    "story": (
+        "{images} Tell the story of the animal that is in every picture.",
+        "One animal goes through all these pictures. {images} What happens to it?",
+    ),
+    "story_end": (
+        "One animal is in every picture. {story} {last} How does its story end?",
+        "A story of the animal that all pictures show: {story} {last} Tell the end.",
+    ),
     "description": ("Describe what is at {region}.", "What can be seen in {region}?", "Write a phrase for {region}."),
 }
 

