@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForCondition
 from tests.conftest import REPOSITORY
 from tests.data.tiny import ask, sample, word_tokenizer, write_shards
 from triscope.components.aggregator import AggregatorBridge
+from triscope.components.alignment import SemanticAlignment
 from triscope.components.language import LanguageModel, TokenPredictions
 from triscope.components.qformer import QFormerBridge
 from triscope.components.soft_prompt import SoftPrompt
@@ -62,10 +63,12 @@ def tiny_model(
     bridges: Sequence[str] = ("qformer", "aggregator"),
     soft_prompt: bool = True,
     dropout: float = 0.0,
+    aligned: bool = False,
 ) -> VisualLanguageModel:
-    """A LION over the base that `prepare` wrote, new parts as they are initialised."""
+    """A LION over the base that `prepare` wrote, new parts as they are initialised; its images may guide each other."""
+    alignment = partial(SemanticAlignment, read_layer=1, guide_layer=2) if aligned else None
     all_bridges: dict[str, Callable] = {
-        "qformer": partial(QFormerBridge, **QFORMER, dropout=dropout),
+        "qformer": partial(QFormerBridge, **QFORMER, dropout=dropout, alignment=alignment),
         "aggregator": partial(AggregatorBridge, **AGGREGATOR, dropout=dropout),
     }
     return VisualLanguageModel(
@@ -141,9 +144,8 @@ def write_tiny_shards(folder: Path, count: int = 4, levels: Sequence[Level] = tu
 def tiny_data(shards: str, samples_per_batch: int = 2, **options: object) -> DataModule:
     """Data of `write_tiny_shards`, to train and to evaluate on."""
     split = {"train": {shards: 1.0}, "validation": {"tiny": shards}, "test": {"tiny": shards}}
-    return DataModule(
-        **{**split, **options}, image_size=IMAGE_SIZE, samples_per_batch=samples_per_batch, workers=0, prompt_style=STYLE
-    )
+    usual = {"image_size": IMAGE_SIZE, "samples_per_batch": samples_per_batch, "workers": 0, "prompt_style": STYLE}
+    return DataModule(**{**split, **usual, **options})
 
 
 def tiny_trainer(folder: Path, **options: object) -> lightning.Trainer:

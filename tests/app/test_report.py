@@ -213,3 +213,15 @@ def test_a_long_curve_is_thinned_to_what_can_be_seen() -> None:
     chart = line_chart("loss", {"train": [(step, 1.0) for step in range(5000)]}, "nats a token")
 
     assert len(re.search(r'<polyline points="(.*?)"', chart)[1].split()) <= 300
+
+
+def test_what_each_picture_is_worth_is_a_table_of_its_own(run_folder: Path) -> None:
+    assert "What each picture is worth" not in write_report([run_folder], run_folder / "plain.html").read_text()
+    pictures = {
+        "last_only": {"image/shared_element_acc": {"value": 0.31, "all": 0.62, "items": 80}},
+        "without_3": {"image/shared_element_acc": {"value": 0.5, "all": 0.7, "items": 40}},
+    }
+    (run_folder / "results.json").write_text(json.dumps({"scenes": {**RESULTS["scenes"], "pictures": pictures}}))
+    text = re.sub("<[^>]+>", " ", write_report([run_folder], run_folder / "report.html").read_text())
+    assert "What each picture is worth" in text
+    assert re.search(r"last only\s+without 3.*image/shared_element_acc\s+0\.310\s+of 0\.620, 80 items", text, re.DOTALL)

@@ -62,3 +62,28 @@ def test_the_table_has_a_line_a_score_that_says_whether_it_was_learned():
     assert interval.count("-") == 1 and learned == "yes"
     (_, alone) = results_table(summarise({"": answered(YES_NO, 20)})).splitlines()
     assert alone.split()[3:5] == ["nan", "nan"] and alone.endswith("no")
+
+
+def test_what_single_pictures_are_worth_stands_beside_the_score_of_the_same_rows():
+    """Rows with another number of pictures have other controls; each is compared with its own rows as they are."""
+    pictures = {"last_only": answered(YES_NO, 22), "without_3": answered(YES_NO[:20], 15)}
+    result = summarise(by_control(plain=38, blind=20, shuffled=22) | pictures)
+    name = "image/yes_no_acc"
+    assert result["pictures"] == {
+        "last_only": {name: {"value": 0.55, "all": 0.95, "items": 40}},
+        "without_3": {name: {"value": 0.75, "all": 1.0, "items": 20}},
+    }
+    assert result["controls"].keys() == {"blind", "shuffled"} and result["learned"] == {name: True}
+    heading, line = results_table(result).splitlines()[-2:]
+    assert heading.split() == ["of", "several", "pictures", "last_only", "without_3"]
+    assert line.split() == [name, "0.550", "of", "0.950", "0.750", "of", "1.000"]
+
+
+def test_stories_are_also_scored_as_the_authors_of_sam_do(tmp_path):
+    rows = [Row(f"t{number}:0", "story", Level.IMAGE, "What happens?", ("a dog runs home",)) for number in range(2)]
+    story = [Prediction(row, "a dog runs") for row in rows]
+    results = write_results(tmp_path, {"scenes": {"": [*story, *answered(YES_NO, 20)]}})
+    assert {"image/story_cider", "image/yes_no_acc"} <= results["scenes"]["metrics"].keys()
+    scored = json.loads((tmp_path / "predictions" / "scenes_story" / "eval.json").read_text())
+    assert scored["rouge"] == 85.71
+    assert len(json.loads((tmp_path / "predictions" / "scenes_story" / "pred.json").read_text())) == 2

@@ -127,3 +127,22 @@ def test_a_pointing_row_without_a_box_is_named():
 
 def test_no_predictions_have_no_scores():
     assert score([]) == {}
+
+
+def test_a_statement_is_judged_consistently_if_it_is_right_of_all_its_pictures():
+    """NLVR: of two statements about two pairs each, one is right throughout and one half the time."""
+    judged = [("a", "yes", "yes"), ("a", "no", "no"), ("b", "yes", "yes"), ("b", "no", "yes"), ("c", "no", "no")]
+    rows = [row(f"p{number}:0", "statement", (true,), extra={"statement": name}) for number, (name, true, _) in enumerate(judged)]
+    found = score([Prediction(one, said) for one, (_, _, said) in zip(rows, judged, strict=True)])
+    assert found["image/statement_acc"].value == pytest.approx(4 / 5)
+    assert found["image/statement_consistency"].value == pytest.approx(2 / 3)
+    plain = score([Prediction(row("p:0", "statement", ("yes",)), "yes")])
+    assert plain.keys() == {"image/statement_acc"}
+
+
+@pytest.mark.parametrize("task", ["group_caption", "story", "story_end"])
+def test_what_is_said_of_a_group_of_pictures_is_scored_as_a_caption(task):
+    truth = ("the dogs are in the snow",)
+    found = score([Prediction(row(f"{name}:0", task, truth), truth[0]) for name in "ab"])
+    assert found.keys() == {f"image/{task}_{measure}" for measure in ("bleu4", "cider", "rouge_l")}
+    assert found[f"image/{task}_rouge_l"].value == 1

@@ -23,6 +23,11 @@ COLUMNS_MEAN = (
     "The line from 0 to 1 shows the value with its interval, and an orange mark for blind, shuffled and best guess. "
     "CIDEr is 100 times the official number."
 )
+PICTURES_MEAN = (
+    "Questions about several pictures, asked again with the pictures in another order (reordered), with all but the last left "
+    "out (last only), and with one left out (without 1, without 2, ...), beside what the same questions score with all. A model "
+    "that looks at one picture alone loses nothing when the others go."
+)
 EXAMPLES = """\
 examples:
   triscope report runs/lion_2_region
@@ -75,7 +80,7 @@ def write_report(
     """
     loaded = read_runs([folder for run in runs for folder in find_runs(Path(run))])
     results = parsed(released, results_of) if released else {}
-    body = [_head(title, loaded), _summary(loaded, results), _comparison(loaded)]
+    body = [_head(title, loaded), _summary(loaded, results), _pictures(loaded), _comparison(loaded)]
     body += [_section(number, run, attribution) for number, run in enumerate(loaded)]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page(title, "\n".join(body)), encoding="utf-8")
@@ -107,6 +112,32 @@ def _summary(runs: Sequence[Run], released: Mapping[str, dict]) -> str:
         if not run.results:
             groups.append((f"{_run_name(run)} <small>no test was run</small>", []))
     return f'<h2>Scores</h2><p class="quiet">{LEARNED_MEANS} {COLUMNS_MEAN}</p>{table(heads, groups, "scores")}'
+
+
+def _pictures(runs: Sequence[Run]) -> str:
+    """What each picture of rows with several is worth."""
+    by_set = {
+        f"{_run_name(run)} <small>test set {escape(name)}</small>": result.get("pictures", {})
+        for run in runs
+        for name, result in run.results.items()
+    }
+    controls = list(dict.fromkeys(control for pictures in by_set.values() for control in pictures))
+    if not controls:
+        return ""
+    groups = []
+    for title, pictures in by_set.items():
+        by_control = [pictures.get(control, {}) for control in controls]
+        names = sorted({name for scores in by_control for name in scores})
+        rows = [[escape(name), *(_picture_cell(name, scores.get(name)) for scores in by_control)] for name in names]
+        groups += [(title, rows)] if rows else []
+    heads = ["score", *(escape(control.replace("_", " ")) for control in controls)]
+    return f'<h2>What each picture is worth</h2><p class="quiet">{PICTURES_MEAN}</p>{table(heads, groups, "scores")}'
+
+
+def _picture_cell(name: str, cell: Mapping[str, float] | None) -> str:
+    if cell is None:
+        return ""
+    return f'{_value(name, cell["value"])} <small>of {_value(name, cell["all"])}, {int(cell["items"]):,} items</small>'
 
 
 def _score_cells(score: str, result: Mapping) -> list[str]:

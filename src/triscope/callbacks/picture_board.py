@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from triscope.callbacks.pictures import log_picture
 from triscope.data.batch import Batch
 from triscope.data.boxes import Box, BoxSpace
+from triscope.data.controls import PLAIN
 from triscope.evaluation.predictions import Prediction
-from triscope.evaluation.results import PLAIN
 from triscope.stages.base import Stage
 
 TRUE_COLOR, PREDICTED_COLOR, REGION_COLOR = "#00c853", "#ff1744", "#2979ff"

@@ -127,11 +127,63 @@ class Batch:
         )
 
     def with_shuffled_images(self) -> "Batch":
-        """The shuffled control: every row sees the pictures of the next sample of the batch.
+        """The shuffled control: every row sees the pictures of the sample before it in the batch.
 
         Raises:
-            ValueError: the batch holds a single image, so that there is nothing to exchange.
+            ValueError: the batch holds the pictures of a single sample, so that there is nothing to exchange.
         """
-        if len(self.pixels_ICHW) < 2:
-            raise ValueError("shuffling pictures needs a batch of at least 2 images: raise the validation batch size")
-        return replace(self, pixels_ICHW=self.pixels_ICHW.roll(1, dims=0))
+        samples = self.images_by_sample()
+        if len(samples) < 2:
+            raise ValueError("shuffling pictures needs a batch of at least 2 samples: raise evaluation_samples_per_batch")
+        source = list(range(len(self.pixels_ICHW)))
+        for mine, others in zip(samples, samples[-1:] + samples[:-1], strict=True):
+            for order, image in enumerate(mine):
+                source[image] = others[order % len(others)]
+        return replace(self, pixels_ICHW=self.pixels_ICHW[source])
+
+    def images_by_sample(self) -> list[list[int]]:
+        """Indices of the images that rows of each sample show, for every sample that shows any."""
+        images: dict[str, set[int]] = {}
+        for row, image in zip(self.pair_row_N.tolist(), self.pair_image_N.tolist(), strict=True):
+            images.setdefault(self.rows[row].key.partition(":")[0], set()).add(image)
+        return [sorted(shown) for shown in images.values()]
+
+    @property
+    def images_B(self) -> Tensor:
+        """How many images each row shows."""
+        return torch.bincount(self.pair_row_N, minlength=len(self))
+
+    @property
+    def place_N(self) -> Tensor:
+        """Which image of its row each pair is, from 0."""
+        return torch.arange(len(self.pair_row_N), device=self.pair_row_N.device) - torch.searchsorted(
+            self.pair_row_N, self.pair_row_N
+        )
+
+    def of_rows(self, chosen_B: Tensor) -> "Batch":
+        """Some rows of the batch, over the same images."""
+        number_B = chosen_B.cumsum(0) - 1
+        pairs_N, regions_G = chosen_B[self.pair_row_N], chosen_B[self.region_row_G]
+        return replace(
+            self,
+            ids_BT=self.ids_BT[chosen_B],
+            valid_BT=self.valid_BT[chosen_B],
+            supervised_BT=self.supervised_BT[chosen_B],
+            question_ids_BS=self.question_ids_BS[chosen_B],
+            question_valid_BS=self.question_valid_BS[chosen_B],
+            level_B=self.level_B[chosen_B],
+            pair_row_N=number_B[self.pair_row_N[pairs_N]],
+            pair_image_N=self.pair_image_N[pairs_N],
+            region_row_G=number_B[self.region_row_G[regions_G]],
+            region_image_G=self.region_image_G[regions_G],
+            boxes_G4=self.boxes_G4[regions_G],
+            rows=tuple(row for row, chosen in zip(self.rows, chosen_B.tolist(), strict=True) if chosen),
+        )
+
+    def showing(self, kept_N: Tensor) -> "Batch":
+        """The same questions, of the (row, image) pairs only some shown."""
+        valid_BT = self.valid_BT.clone()
+        valid_BT[valid_BT & (self.ids_BT == Placeholder.IMAGE)] = kept_N  # pairs and placeholders are in the same order
+        return replace(
+            self, valid_BT=valid_BT, pair_row_N=self.pair_row_N[kept_N], pair_image_N=self.pair_image_N[kept_N]
+        )

@@ -21,7 +21,7 @@ from triscope.evaluation.captions import tokens
 from triscope.evaluation.intervals import Score
 from triscope.evaluation.matching import is_mentioned, mentioned_names
 from triscope.evaluation.predictions import Prediction, distinct
-from triscope.evaluation.tasks import Measure, is_pointing, measured, objects_of, picture_of, true_box
+from triscope.evaluation.tasks import Measure, is_of_a_group, is_pointing, measured, objects_of, picture_of, true_box
 from triscope.evaluation.vqa import normalised
 
 CONSTANTS_TRIED = 8
@@ -65,8 +65,8 @@ def learned(score: Score, guesses: Mapping[str, float], controls: Mapping[str, f
 def _levels(rows: list[Row], measure: Measure) -> dict[str, float]:
     task = rows[0].task
     levels = {"constant": _best_constant(rows, measure)}
-    if task in ("caption", "description"):
-        others = _captions_of_others(rows) if task == "caption" else _descriptions_of_others(rows)
+    if task in ("caption", "description") or is_of_a_group(task):
+        others = _descriptions_of_others(rows) if task == "description" else _captions_of_others(rows)
         if others:
             levels["other_answer"] = measure.items(others).value
     else:

@@ -4,29 +4,33 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from triscope.data.controls import BLIND, PLAIN, SHUFFLED
+from triscope.evaluation import sam
 from triscope.evaluation.guesses import guess_levels, learned
 from triscope.evaluation.intervals import Score
 from triscope.evaluation.predictions import Prediction, write_predictions
-from triscope.evaluation.tasks import score
+from triscope.evaluation.tasks import is_of_a_group, score
 
 RESULTS_FILE = "results.json"
-PLAIN = ""  # the control that is none: the model sees its pictures
+WITHOUT_SIGHT = (BLIND, SHUFFLED)  # what a score must beat to count as learned; the other controls are about single pictures
 
 
 def summarise(predictions: Mapping[str, Sequence[Prediction]]) -> dict:
     """Scores of one set, with everything they have to be compared with.
 
     Args:
-        predictions: by control: "" with pictures, `blind` with the pictures left out, `shuffled` with those of others.
+        predictions: by control of `triscope.data.controls`.
 
     Returns:
-        {metrics, intervals, items, controls: {blind, shuffled}, guesses, learned}, each by score name.
+        {metrics, intervals, items, controls: {blind, shuffled}, guesses, learned}, each by score name; and of the rows that
+        show several pictures {pictures: {control: {score name: {value, all, items}}}}, where `all` is the score of the same
+        rows with all pictures in place.
     """
     scores = score(predictions[PLAIN])
     controls = {
         control: {name: result.value for name, result in score(answers, resamples=0).items()}
         for control, answers in predictions.items()
-        if control != PLAIN
+        if control in WITHOUT_SIGHT
     }
     guesses = guess_levels([prediction.row for prediction in predictions[PLAIN]])
     return {
@@ -36,22 +40,44 @@ def summarise(predictions: Mapping[str, Sequence[Prediction]]) -> dict:
         "controls": controls,
         "guesses": guesses,
         "learned": {name: _learned(name, result, guesses, controls) for name, result in scores.items()},
+        "pictures": {
+            control: _beside(predictions[PLAIN], answers)
+            for control, answers in predictions.items()
+            if control not in (PLAIN, *WITHOUT_SIGHT)
+        },
+    }
+
+
+def _beside(plain: Sequence[Prediction], changed: Sequence[Prediction]) -> dict[str, dict[str, float]]:
+    """The scores of changed rows beside those of the same rows as they are."""
+    keys = {prediction.row.key for prediction in changed}
+    unchanged = score([prediction for prediction in plain if prediction.row.key in keys], resamples=0)
+    return {
+        name: {"value": result.value, "all": unchanged[name].value, "items": result.n}
+        for name, result in score(changed, resamples=0).items()
     }
 
 
 def write_results(folder: str | Path, predictions: Mapping[str, Mapping[str, Sequence[Prediction]]]) -> dict:
-    """Write `results.json` and one file of predictions a set and control; return the results by set."""
+    """Write `results.json` and one file of predictions a set and control; return the results by set.
+
+    Captions of groups and stories are also scored as SAM's authors do, in a folder for each task of a set
+    (`predictions/SET_TASK`, see `evaluation.sam`).
+    """
     folder = Path(folder)
     results = {name: summarise(by_control) for name, by_control in predictions.items()}
     for name, by_control in predictions.items():
         for control, answers in by_control.items():
             write_predictions(folder / "predictions" / f"{name}{'_' if control else ''}{control}.jsonl", answers)
+        for task in sorted({answer.row.task for answer in by_control[PLAIN] if is_of_a_group(answer.row.task)}):
+            of_task = [answer for answer in by_control[PLAIN] if answer.row.task == task]
+            sam.write_scores(folder / "predictions" / f"{name}_{task}", of_task)
     (folder / RESULTS_FILE).write_text(json.dumps(results, indent=2) + "\n")
     return results
 
 
 def results_table(result: Mapping) -> str:
-    """The results of one set as text, a line a score."""
+    """The results of one set as text, a line a score; then, if there is one, the table of single pictures."""
     lines = [f"{'score':34} {'value':>7} {'95 % interval':>15} {'blind':>7} {'shuffled':>8} {'guess':>7} {'items':>6}  learned"]
     for name, value in result["metrics"].items():
         low, high = result["intervals"][name]
@@ -61,6 +87,18 @@ def results_table(result: Mapping) -> str:
             f"{name:34} {value:7.3f} {f'{low:.3f}-{high:.3f}':>15} {blind:7.3f} {shuffled:8.3f} {guess:7.3f} "
             f"{result['items'][name]:6d}  {'yes' if result['learned'][name] else 'no'}"
         )
+    if result["pictures"]:
+        lines += ["", pictures_table(result["pictures"])]
+    return "\n".join(lines)
+
+
+def pictures_table(pictures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """What the pictures of a row are worth, a line a score: its value under each control, of what the same rows score as is."""
+    lines = [f"{'of several pictures':34} " + " ".join(f"{control:>14}" for control in pictures)]
+    for name in sorted({name for scores in pictures.values() for name in scores}):
+        cells = (scores.get(name) for scores in pictures.values())
+        shown = ("" if cell is None else f"{cell['value']:.3f} of {cell['all']:.3f}" for cell in cells)
+        lines.append(f"{name:34} " + " ".join(f"{text:>14}" for text in shown))
     return "\n".join(lines)
 
 

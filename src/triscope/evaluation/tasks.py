@@ -2,8 +2,10 @@
 
     caption      cider  bleu4  rouge_l  noun_f1 (where the picture's objects are known)
     description  cider  bleu4  rouge_l  acc
+    group_caption, story...    cider  bleu4  rouge_l (`evaluation.sam` has them as SAM's authors compute them)
     question     vqa_acc (ten references, as VQA v2)  acc (otherwise)
-    yes_no, statement    acc (of the first `yes` or `no`)
+    yes_no, statement    acc (of the first `yes` or `no`)  consistency (share of statements that are judged rightly of all
+                         their pictures, where samples name their `statement`, as NLVR's do)
     pointing...  acc@0.5  mean_iou  well_formed
     any other    acc (exact match: count, color, relation, recognition, ...)
 
@@ -82,12 +84,19 @@ def measures_of(task: str) -> tuple[Measure, ...]:
     """The scores of a task; exact match for a task that is not known."""
     if is_pointing(task):
         return POINTING
+    if is_of_a_group(task):
+        return CAPTION
     return MEASURES.get(task, (Measure("acc", _exact),))
 
 
 def is_pointing(task: str) -> bool:
     """Whether a task is answered by a box."""
     return task.startswith("pointing")
+
+
+def is_of_a_group(task: str) -> bool:
+    """Whether a task is to say in free words what several pictures are about."""
+    return task == "group_caption" or task.startswith("story")
 
 
 def picture_of(row: Row) -> str:
@@ -106,6 +115,19 @@ def _exact(predictions: Sequence[Prediction]) -> Items:
 
 def _yes_no(predictions: Sequence[Prediction]) -> Items:
     return Items.mean([yes_no_match(item.text, item.row.answers) for item in predictions])
+
+
+def _consistency(predictions: Sequence[Prediction]) -> Items:
+    """NLVR's second score (Suhr et al. 2019): a statement counts if every row about it is right."""
+    right: dict[str, list[float]] = defaultdict(list)
+    for item in predictions:
+        right[_statement(item.row)].append(yes_no_match(item.text, item.row.answers))
+    shares = [(min(right[key]) / len(right[key]), 1 / len(right[key])) for key in (_statement(item.row) for item in predictions)]
+    return Items(np.array(shares, dtype=np.float64))
+
+
+def _statement(row: Row) -> str:
+    return (row.extra or {}).get("statement", "")
 
 
 def _vqa(predictions: Sequence[Prediction]) -> Items:
@@ -173,5 +195,5 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
         Measure("acc", _exact, lambda row: len(row.answers) != VQA_REFERENCES),
     ),
     "yes_no": (Measure("acc", _yes_no),),
-    "statement": (Measure("acc", _yes_no),),
+    "statement": (Measure("acc", _yes_no), Measure("consistency", _consistency, lambda row: bool(_statement(row)))),
 }

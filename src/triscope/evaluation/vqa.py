@@ -21,6 +21,7 @@ DIGITS = {
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'  # `'` and `:` stay
 _DIGIT_COMMA = re.compile(r"\d,\d")
 _PERIOD = re.compile(r"\.(?!\d)")
+_PERIODS_REMOVED = 32
 _CONTRACTIONS = """
     ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't
     he'd he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've
@@ -42,7 +43,7 @@ _CORRECTED = {
 
 def normalised(answer: str) -> str:
     """An answer in lower case, without articles and punctuation, number words as digits, contractions spelled right."""
-    words = (DIGITS.get(word, word) for word in _without_punctuation(answer).lower().split())
+    words = (DIGITS.get(word, word) for word in without_punctuation(answer).lower().split())
     return " ".join(_CORRECTED.get(word, word) for word in words if word not in ARTICLES)
 
 
@@ -73,10 +74,13 @@ def _one_line(text: str) -> str:
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 
-def _without_punctuation(text: str) -> str:
-    """A mark beside a space, or in a text with a number like 1,000, disappears; any other becomes a space."""
+def without_punctuation(text: str) -> str:
+    """A mark beside a space, or in a text with a number like 1,000, disappears; any other becomes a space.
+
+    Full stops disappear but in numbers, and only the first 32: the official code means a flag and gives a count.
+    """
     cleaned = text
     for mark in _PUNCTUATION:
         disappears = f"{mark} " in text or f" {mark}" in text or _DIGIT_COMMA.search(text)
         cleaned = cleaned.replace(mark, "" if disappears else " ")
-    return _PERIOD.sub("", cleaned)
+    return _PERIOD.sub("", cleaned, count=_PERIODS_REMOVED)

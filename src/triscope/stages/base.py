@@ -21,13 +21,14 @@ from torch.nn import functional as F
 from triscope.checkpoints.slices import trained_state, warm_start
 from triscope.components.language import TokenPredictions
 from triscope.data.batch import Batch
+from triscope.data.controls import PLAIN, controls
 from triscope.data.datamodule import Split
 from triscope.data.errors import ConfigurationError, TriscopeError
 from triscope.data.prompts import Tokenizers, parse_box
 from triscope.data.sample import Level
 from triscope.distributed import gathered
 from triscope.evaluation.predictions import Prediction, distinct, write_predictions
-from triscope.evaluation.results import PLAIN, results_table, write_results
+from triscope.evaluation.results import results_table, write_results
 from triscope.evaluation.tasks import score
 from triscope.model import VisualLanguageModel
 
@@ -253,11 +254,9 @@ class Stage(lightning.LightningModule):
         self._keep("validation", dataloader_idx, PLAIN, self.answer(batch))
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Written answers, and those of the two controls: pictures left out, and pictures exchanged between samples."""
-        self._keep("test", dataloader_idx, PLAIN, self.answer(batch))
-        self._keep("test", dataloader_idx, "blind", self.answer(batch.without_images()))
-        if len(batch.pixels_ICHW) > 1:
-            self._keep("test", dataloader_idx, "shuffled", self.answer(batch.with_shuffled_images()))
+        """Written answers with pictures as they are, and under every control (`triscope.data.controls`)."""
+        for control, changed in controls(batch):
+            self._keep("test", dataloader_idx, control, self.answer(changed))
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Written answers of a batch."""
@@ -304,9 +303,19 @@ class Stage(lightning.LightningModule):
         self.predictions.setdefault(name, {}).setdefault(control, []).extend(answers)
 
     def _gather(self) -> None:
-        self.predictions = {
-            name: {control: distinct(gathered(answers)) for control, answers in by_control.items()}
+        """Take over the answers of all ranks. A rank may have none under a control, so they are gathered all at once."""
+        labelled = [
+            (name, control, answer)
             for name, by_control in self.predictions.items()
+            for control, answers in by_control.items()
+            for answer in answers
+        ]
+        everything: dict[str, dict[str, list[Prediction]]] = {}
+        for name, control, answer in gathered(labelled):
+            everything.setdefault(name, {}).setdefault(control, []).append(answer)
+        self.predictions = {
+            name: {control: distinct(answers) for control, answers in by_control.items()}
+            for name, by_control in everything.items()
         }
 
 
