@@ -61,8 +61,9 @@ def run_scenes(parsed: argparse.Namespace) -> int:
         remedy = "install them with `pip install triscope[scenes]`"
         raise TriscopeError("scenes", f"no package {error.name}", "the packages of the scenes extra", remedy) from None
     form: Form = "text" if parsed.text else "album" if parsed.images == "several" else "picture"
+    faults = {"missing_tags": parsed.missing_tags, "wrong_tags": parsed.wrong_tags}
     written = write_scenes(
-        parsed.out, parsed.split, parsed.count, parsed.seed, form, parsed.workers, parsed.samples_per_shard
+        parsed.out, parsed.split, parsed.count, parsed.seed, form, parsed.workers, parsed.samples_per_shard, **faults
     )
     print(f"{parsed.out}: {written.text()}")
     return 0
@@ -123,6 +124,10 @@ def _parser() -> argparse.ArgumentParser:
     forms = command.add_mutually_exclusive_group()
     forms.add_argument("--images", choices=("one", "several"), default="one", help="of a sample (default: %(default)s)")
     forms.add_argument("--text", action="store_true", help="the scenes as text, to pretrain a small language model")
+    missing = "share of the names in a picture that are missing among its tags (default: %(default)s)"
+    command.add_argument("--missing_tags", type=_share, default=0.1, metavar="SHARE", help=missing)
+    wrong = "wrong tags added for each name in a picture, on average; at most 1 (default: %(default)s)"
+    command.add_argument("--wrong_tags", type=_share, default=0.1, metavar="SHARE", help=wrong)
     _add_samples_per_shard(command)
     _add_workers(command)
 
@@ -197,6 +202,13 @@ def _add_workers(command: argparse.ArgumentParser) -> None:
 
 def _add_samples_per_shard(command: argparse.ArgumentParser) -> None:
     command.add_argument("--samples_per_shard", type=_positive, default=1000, help="(default: %(default)s)")
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return number
 
 
 def _positive(text: str) -> int:

@@ -80,6 +80,8 @@ def write_scenes(
     form: Form = "picture",
     workers: int = 1,
     samples_per_shard: int = 1000,
+    missing_tags: float = 0.1,
+    wrong_tags: float = 0.1,
 ) -> Written:
     """Compose scenes and write them; the same seed gives the same bytes with any number of workers.
 
@@ -91,12 +93,13 @@ def write_scenes(
         form: `picture`: one a sample; `album`: several; `text`: scenes as text, without pictures.
         workers: processes that compose.
         samples_per_shard: of the shards written.
+        missing_tags, wrong_tags: faults of the pictures' tags, see `scene_samples`; text has those of the default.
 
     Raises:
         ConfigurationError: no such split.
         BadShardError: the folder is not empty.
     """
-    make = partial(_make, form, seed, split, count)
+    make = partial(_make, form, (missing_tags, wrong_tags), seed, split, count)
     with ShardWriter(folder, samples_per_shard) as writer:
         written = Written(writer.counts)
         with tqdm(total=count, desc=f"scenes, {split}", unit=" samples", disable=None) as progress:
@@ -111,14 +114,14 @@ def write_scenes(
     return written
 
 
-def _make(form: Form, seed: int, split: str, count: int, start: int) -> Made:
+def _make(form: Form, faults: tuple[float, float], seed: int, split: str, count: int, start: int) -> Made:
     """Scenes of one chunk."""
     began, several = time.process_time(), (seed, split, start, min(CHUNK, count - start))
     match form:
         case "picture":
-            samples = list(scene_samples(*several))
+            samples = list(scene_samples(*several, *faults))
         case "album":
-            samples = list(album_samples(*several))
+            samples = list(album_samples(*several, *faults))
         case "text":
             samples = [(sample, []) for sample in text_samples(*several)]
     return samples, time.process_time() - began

@@ -187,9 +187,9 @@ def test_bridges_need_a_vision_encoder(folder):
 
 def test_tags_without_a_soft_prompt_are_refused_with_the_remedy(folder):
     model = tiny_model(folder, soft_prompt=False)
-    with pytest.raises(ConfigurationError, match=r"sample plain:0: found a prompt with tags.*set tags to false"):
+    with pytest.raises(ConfigurationError, match=r"sample plain:0: found a prompt with tags.*set tags to hard or none"):
         model(batch_of(model))
-    model(batch_of(model, style=PromptStyle(turn=STYLE.turn, tags=False)))
+    model(batch_of(model, style=PromptStyle(turn=STYLE.turn, tags="hard")))
 
 
 def test_an_image_that_no_placeholder_shows_is_refused_by_the_sample_s_key(folder):

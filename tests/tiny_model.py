@@ -33,7 +33,7 @@ TOWER = {"tower": "vit_small_patch14_dinov2", "taps": (2, 1, 0), "image_size": I
 TOWER_OPTIONS = {"embed_dim": 32, "depth": 3, "num_heads": 2}
 QFORMER = {"queries": 3, "layers": 2, "hidden_width": 16, "heads": 2, "feed_forward_width": 24, "vocabulary_size": 99}
 AGGREGATOR = {"heads": 2, "feed_forward_width": 16, "projector_width": 24}
-STYLE = PromptStyle(turn="question {prompt} answer", tags=True)
+STYLE = PromptStyle(turn="question {prompt} answer", tags="soft")
 
 
 def prepare(folder: Path, kind: str = "llama") -> Path:

@@ -16,7 +16,7 @@ from data_pipelines.scenes.compose import PICTURE_SIDE, Scene, Thing, compose, s
 from data_pipelines.scenes.questions import TASKS, ask, description
 from data_pipelines.scenes.samples import SOURCE, faulty_tags
 from triscope.data.boxes import BoxSpace
-from triscope.data.prompts import TAG_SENTENCE
+from triscope.data.prompts import HARD_PROMPT, TAG_SENTENCE
 from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
 
 GRID_SHARE = 0.9  # of the scenes that a grid can tell: two thirds of all become grids
@@ -111,7 +111,7 @@ def _tag_sentence(scene: Scene, rng: random.Random) -> str:
         return ""
     before, after = TAG_SENTENCE
     names = ", ".join(tag.name for tag in faulty_tags(scene, rng, missing=0.1, wrong=0.1))
-    return f"{before} tags{after.format(tags=names)} "
+    return f"{before} {HARD_PROMPT}{after.format(tags=names)} "
 
 
 def _told(turn: Turn, scene: Scene) -> Turn:

@@ -170,7 +170,7 @@ class VisualLanguageModel(nn.Module):
                 f"sample {batch.rows[0].key}",
                 "a prompt with tags, which stand behind a soft prompt",
                 "a model with the part soft_prompt",
-                "give the model a soft prompt, or set tags to false in the data's prompt style",
+                "give the model a soft prompt, or set tags to hard or none in the data's prompt style",
             )
 
 

@@ -135,7 +135,7 @@ def test_an_answer_that_is_a_region_carries_the_true_box():
 
 def test_tags_stand_under_one_soft_prompt_before_the_first_question_only():
     one = sample(conversations=[ask(("What is this?", "the dog"), ("Where?", "no"))], tags=["dog", "grass"])
-    (row,) = write(one, PromptStyle(tags=True))
+    (row,) = write(one, PromptStyle(tags="soft"))
     assert words(row.ids).startswith(
         "<s> IMAGE According to SOFT_PROMPT , you are allowed to use or partially use the following tags : "
         "[ dog , grass ] . Question : What is this ?"
@@ -143,16 +143,27 @@ def test_tags_stand_under_one_soft_prompt_before_the_first_question_only():
     assert row.ids.count(Placeholder.SOFT_PROMPT) == 1
 
 
+def test_a_hard_prompt_has_a_word_where_the_soft_prompt_would_stand():
+    one = sample(tags=["dog", "grass"])
+    (hard,), (soft,) = (write(one, PromptStyle(tags=tags)) for tags in ("hard", "soft"))
+    assert words(soft.ids).replace("SOFT_PROMPT", "tags") == words(hard.ids)
+    assert Placeholder.SOFT_PROMPT not in hard.ids
+    (none,) = write(one, PromptStyle(tags="none"))
+    assert words(none.ids).startswith("<s> IMAGE Question : What is this ?")
+    with pytest.raises(ConfigurationError, match="found True; expected none or hard or soft"):
+        PromptStyle(tags=True)
+
+
 @pytest.mark.parametrize("tokenizers", [causal_tokenizers(), seq2seq_tokenizers()], ids=["causal", "seq2seq"])
 def test_a_short_budget_drops_tags_from_the_end_and_keeps_sentence_and_question(tokenizers):
     one = sample(tags=["dog", "grass", "leash"])
-    full = write(one, PromptStyle(tags=True), tokenizers)[0]
+    full = write(one, PromptStyle(tags="soft"), tokenizers)[0]
     text_tokens = (
         sum(token >= 0 for token, supervised in zip(full.ids, full.supervised, strict=True) if not supervised) - 1
     )  # the begin of text, or the end of the prompt
-    shorter = write(one, PromptStyle(tags=True, max_prompt_tokens=text_tokens - 1), tokenizers)[0]
+    shorter = write(one, PromptStyle(tags="soft", max_prompt_tokens=text_tokens - 1), tokenizers)[0]
     assert "[ dog , grass ] . Question : What is this ? Answer :" in words(shorter.ids)
-    none = write(one, PromptStyle(tags=True, max_prompt_tokens=text_tokens - 5), tokenizers)[0]
+    none = write(one, PromptStyle(tags="soft", max_prompt_tokens=text_tokens - 5), tokenizers)[0]
     assert "[ ] . Question : What is this ? Answer :" in words(none.ids)
     assert none.ids.count(Placeholder.SOFT_PROMPT) == 1
 
@@ -163,13 +174,13 @@ def test_a_question_beyond_the_budget_is_a_bad_sample():
 
 
 def test_images_without_tags_have_no_sentence():
-    (row,) = write(sample(), PromptStyle(tags=True))
+    (row,) = write(sample(), PromptStyle(tags="soft"))
     assert Placeholder.SOFT_PROMPT not in row.ids
 
 
 def test_the_question_text_has_regions_but_neither_tags_nor_template_nor_images():
     one = sample(conversations=[ask(("<image:1> What is <region:1>?", "no"))], tags=["dog"], boxes=[BOX])
-    (row,) = write(one, PromptStyle(tags=True, box_format="percent"))
+    (row,) = write(one, PromptStyle(tags="soft", box_format="percent"))
     assert words(row.question_ids) == "What is [ 1 2 , 4 4 , 3 5 , 9 8 ] ?"
 
 

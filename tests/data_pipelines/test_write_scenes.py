@@ -52,6 +52,17 @@ def test_guess_levels_are_the_commonest_answer_and_the_mean_of_what_one_picture_
     assert re.search(r"odd_picture +3 +0\.667 +0\.500", guesses.text())
 
 
+@pytest.mark.parametrize(("missing", "wrong"), [("0", "0"), ("1", "0"), ("0", "1"), ("1", "1")])
+def test_the_tags_have_the_stated_faults(missing: str, wrong: str, tmp_path: Path) -> None:
+    faults = ["--missing_tags", missing, "--wrong_tags", wrong]
+    assert main(["scenes", "--out", str(tmp_path / "out"), "--count", "6", "--workers", "1", *faults]) == 0
+    for sample, _ in (raw.parse() for raw in ShardSet.open(tmp_path / "out")):
+        present = {thing["name"] for thing in sample.extra["objects"]}
+        tags = {tag.name for tag in sample.images[0].tags}
+        assert tags & present == (present if missing == "0" else set())
+        assert bool(tags - present) == (wrong == "1")
+
+
 def test_an_unknown_split_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="nowhere"):
         write_scenes(tmp_path / "out", "nowhere", 1)

@@ -10,16 +10,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from string import ascii_lowercase
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from triscope.data.batch import Placeholder, Row
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import BadSampleError, ConfigurationError
 from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
 
-# The sentence of LION (section 3.3 of the paper); the soft prompt stands between its parts.
+# The sentence of LION (section 3.3 of the paper). Between its parts stands the soft prompt, or a word in the hard prompt.
 TAG_SENTENCE = ("According to", ", you are allowed to use or partially use the following tags: [{tags}].")
+HARD_PROMPT = "tags"
 
+# Whether that sentence stands in a prompt, and what it begins with.
+Tags = Literal["none", "hard", "soft"]
 
 # How a box is written: shares of the picture with three decimals (LION), whole percent of it, or the first and the last of
 # the squares it covers on a board laid over the picture (after the location tokens of Kosmos-2, arXiv 2306.14824).
@@ -71,7 +74,8 @@ class PromptStyle:
     Args:
         turn: a question with its surroundings; `{prompt}` is the question. The answer follows it.
         box_format: how boxes are written and read.
-        tags: whether LION's sentence with the tags of the row's images stands before the first question.
+        tags: whether LION's sentence with the tags of the row's images stands before the first question: `soft` with the
+            learned vector, as in the paper; `hard` with a word in its place; `none` for no sentence.
         placement: where images stand; with "prefix", those that the row names in the order of the sample, and their names
             count them from 1 as they stand there.
         max_prompt_tokens: text tokens of a question with its template and tags; for seq2seq models, with the earlier
@@ -80,12 +84,12 @@ class PromptStyle:
         max_question_tokens: the text that a Q-Former reads loses its beginning beyond so many tokens.
 
     Raises:
-        ConfigurationError: `turn` does not hold `{prompt}` once.
+        ConfigurationError: `turn` does not hold `{prompt}` once, or `tags` is none of the three.
     """
 
     turn: str = "Question: {prompt} Answer:"
     box_format: BoxFormat = "decimal"
-    tags: bool = False
+    tags: Tags = "none"
     placement: Placement = "inline"
     max_prompt_tokens: int = 128
     max_answer_tokens: int = 128
@@ -94,6 +98,9 @@ class PromptStyle:
     def __post_init__(self) -> None:
         if self.turn.count("{prompt}") != 1:
             raise ConfigurationError("prompt_style.turn", repr(self.turn), "one {prompt}", "put {prompt} where the question goes")
+        if self.tags not in get_args(Tags):
+            remedy = "true was soft, and false none"
+            raise ConfigurationError("prompt_style.tags", repr(self.tags), " or ".join(get_args(Tags)), remedy)
 
 
 def format_box(box: Box, box_format: BoxFormat) -> str:
@@ -168,7 +175,7 @@ class _EncodedTurn:
 
     @property
     def text_tokens(self) -> int:
-        return sum(token >= 0 for token in self.prompt_ids)
+        return _text_tokens(self.prompt_ids)
 
     @property
     def all_tokens(self) -> int:
@@ -275,7 +282,7 @@ class PromptWriter:
         """The last turn's answer supervised; of the earlier turns, as many as fit stand in the prompt."""
         *history, question = turns
         tags = self._tag_names(sample, front + [image for turn in turns for image in turn.images])
-        room = self._budget - question.text_tokens - (len(self._tag_sentence([])) - 1 if tags else 0)
+        room = self._budget - question.text_tokens - (_text_tokens(self._tag_sentence([])) if tags else 0)
         while history and sum(turn.all_tokens for turn in history) > room:
             front = front + history.pop(0).images  # their images are still shown
         shown = sum(turn.all_tokens for turn in history) + question.text_tokens
@@ -348,18 +355,20 @@ class PromptWriter:
             return []
         for count in range(len(names), -1, -1):
             ids = self._tag_sentence(names[:count])
-            if len(ids) - 1 + prompt_tokens <= self._budget:
+            if _text_tokens(ids) + prompt_tokens <= self._budget:
                 break
-        self._check_budget(len(ids) - 1 + prompt_tokens, where)
+        self._check_budget(_text_tokens(ids) + prompt_tokens, where)
         return ids
 
     def _tag_names(self, sample: Sample, images: list[int]) -> list[str]:
-        if not self.style.tags:
+        if self.style.tags == "none":
             return []
         return list(dict.fromkeys(tag.name for image in dict.fromkeys(images) for tag in sample.images[image].tags))
 
     def _tag_sentence(self, names: list[str]) -> list[int]:
         before, after = TAG_SENTENCE
+        if self.style.tags == "hard":
+            return self._encode(f"{before} {HARD_PROMPT}{after.format(tags=', '.join(names))}")
         return [*self._encode(before), Placeholder.SOFT_PROMPT, *self._encode(after.format(tags=", ".join(names)))]
 
     def _check_budget(self, tokens: int, where: str) -> None:
@@ -393,6 +402,11 @@ def _with_names(prompt: str, front: Sequence[int]) -> str:
         return IMAGE_NAME.format(number=place[image]) if kind == "image" and image in place else marker[0]
 
     return MARKER.sub(write, prompt)
+
+
+def _text_tokens(ids: list[int]) -> int:
+    """How many ids are no placeholders."""
+    return sum(token >= 0 for token in ids)
 
 
 def regions_in_prompts(conversation: Conversation, turns: Sequence[int]) -> list[int]:
