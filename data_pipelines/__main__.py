@@ -14,21 +14,42 @@ examples:
 import argparse
 import os
 import sys
+import time
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any, get_type_hints
+
+import docstring_parser
 
 from data_pipelines.convert import convert
 from data_pipelines.info import info
 from data_pipelines.lint import lint
 from data_pipelines.preview import preview
+from data_pipelines.report import Budget
 from data_pipelines.sources.coco import CocoCaptions, CocoInstances
 from data_pipelines.sources.source import Source
-from data_pipelines.sources.visual_genome import VisualGenomeRegions
+from data_pipelines.sources.visual_genome import (
+    VisualGenomeAttributes,
+    VisualGenomeObjects,
+    VisualGenomeRegions,
+    VisualGenomeRelationships,
+)
 from data_pipelines.sources.vqa_v2 import VqaV2
 from data_pipelines.sources.vsr import Vsr
 from triscope.data.errors import TriscopeError
 from triscope.data.shards import index_folder, write_whole
 
-SOURCES: tuple[type[Source], ...] = (CocoCaptions, CocoInstances, VqaV2, Vsr, VisualGenomeRegions)
+SOURCES: tuple[type[Source], ...] = (
+    CocoCaptions,
+    CocoInstances,
+    VqaV2,
+    Vsr,
+    VisualGenomeRegions,
+    VisualGenomeObjects,
+    VisualGenomeAttributes,
+    VisualGenomeRelationships,
+)
+EXAMPLES = {"annotations": "annotations.json", "questions": "questions.json", "images": "photos"}  # of arguments
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,13 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_convert(parsed: argparse.Namespace) -> int:
     """`convert`: public data to shards."""
-    files = {"annotations": parsed.annotations, "images": tuple(parsed.images)}
-    if parsed.source is VqaV2:
-        files["questions"] = parsed.questions
-    report = convert(
-        parsed.source(**files), parsed.out, parsed.workers, parsed.bad_samples, parsed.samples_per_shard, parsed.seed
-    )
+    values = {argument.name: getattr(parsed, argument.name) for argument in fields(parsed.source)}
+    source = parsed.source(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    budget = Budget(parsed.bad_samples, parsed.bad_records)
+    start = time.perf_counter()
+    report = convert(source, parsed.out, parsed.workers, budget, parsed.samples_per_shard, parsed.seed)
+    seconds = time.perf_counter() - start
     print(report.text())
+    print(f"{seconds:.1f} s, {report.records_read / seconds:.0f} records a second")
     return 0
 
 
@@ -159,25 +181,58 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     command = _command(commands, "convert", run_convert, "convert a public data set", "vsr --help")
     sources = command.add_subparsers(required=True, metavar="SOURCE")
     for source in SOURCES:
-        questions = "--questions questions.json " if source is VqaV2 else ""
-        example = f"{questions}--annotations annotations.json --images photos --out data/{source.name} --workers 8"
-        files = _command(sources, source.name, run_convert, (source.__doc__ or "").partition("\n")[0], example, "convert ")
-        files.set_defaults(source=source)
-        if source is VqaV2:
-            files.add_argument("--questions", type=Path, required=True, metavar="FILE", help="questions as published")
-        files.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="annotations as published")
-        files.add_argument("--images", type=Path, required=True, nargs="+", metavar="FOLDER", help="with the pictures")
-        files.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the shards; must be empty")
-        files.add_argument("--seed", type=int, default=0, help="of the wordings (default: %(default)s)")
-        files.add_argument(
+        needed = [argument for argument in fields(source) if argument.default is MISSING]
+        files = " ".join(f"--{argument.name} {EXAMPLES.get(argument.name, argument.name)}" for argument in needed)
+        example = f"{files} --out data/{source.name} --workers 8"
+        convert_source = _command(sources, source.name, run_convert, _summary(source), example, "convert ")
+        convert_source.set_defaults(source=source)
+        _add_arguments_of(source, convert_source)
+        convert_source.add_argument(
+            "--out", type=Path, required=True, metavar="FOLDER", help="for the shards; empty, or left unfinished"
+        )
+        convert_source.add_argument("--seed", type=int, default=0, help="of the wordings (default: %(default)s)")
+        convert_source.add_argument(
             "--bad_samples",
             type=int,
-            default=100,
+            default=Budget().bad_samples,
             metavar="N",
-            help="stop when more pictures are missing, unreadable or unusable (default: %(default)s)",
+            help="stop when more samples are lost: pictures missing or unreadable, records unusable (default: %(default)s)",
         )
-        _add_samples_per_shard(files)
-        _add_workers(files)
+        convert_source.add_argument(
+            "--bad_records",
+            type=int,
+            default=Budget().bad_records,
+            metavar="N",
+            help="stop when more records are faulty: objects missing, impossible boxes (default: %(default)s)",
+        )
+        _add_samples_per_shard(convert_source)
+        _add_workers(convert_source)
+
+
+def _add_arguments_of(source: type[Source], command: argparse.ArgumentParser) -> None:
+    """The arguments of a source's class, as its docstring (or that of its base) explains them."""
+    types = get_type_hints(source)
+    helps = {
+        argument.arg_name: " ".join((argument.description or "").split())
+        for base in reversed(source.__mro__)
+        for argument in docstring_parser.parse(base.__doc__ or "").params
+    }
+    for argument in fields(source):
+        options: dict[str, Any] = {"help": helps[argument.name].replace("%", "%%")}
+        if argument.default is MISSING:
+            options["required"] = True
+        else:
+            options["default"] = argument.default
+            options["help"] += " (default: %(default)s)"
+        if types[argument.name] == tuple[Path, ...]:
+            options |= {"type": Path, "nargs": "+", "metavar": "FOLDER"}
+        else:
+            options |= {"type": types[argument.name], "metavar": "FILE" if types[argument.name] is Path else None}
+        command.add_argument(f"--{argument.name}", **options)
+
+
+def _summary(source: type[Source]) -> str:
+    return (source.__doc__ or "").partition("\n")[0]
 
 
 def _command(

@@ -60,6 +60,16 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "One animal is in every picture. {story} {last} How does its story end?",
         "A story of the animal that all pictures show: {story} {last} Tell the end.",
     ),
+    "attribute": (
+        "What is the {name} in {region} like?",
+        "Describe the {name} at {region} in a few words.",
+        "Name the attributes of the {name} in {region}.",
+    ),
+    "relationship": (
+        "How is the {subject} in {first} related to the {object} in {second}?",
+        "What does the {subject} at {first} have to do with the {object} at {second}?",
+        "Name the relation of the {subject} in {first} to the {object} in {second}.",
+    ),
     "description": ("Describe what is at {region}.", "What can be seen in {region}?", "Write a phrase for {region}."),
 }
 

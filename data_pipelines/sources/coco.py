@@ -2,19 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_pipelines.sources.source import (
-    Draft,
-    Picture,
-    PictureFolders,
-    Source,
-    box_from_xywh,
-    group_by,
-    read_json,
-    records_of,
-)
+from data_pipelines.reading import keyed, read_list
+from data_pipelines.sources.source import Draft, Entry, Picture, PictureFolders, Source, box_from_xywh, clean, key_of
+from data_pipelines.table import Table
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.sample import Level
 
@@ -33,8 +26,15 @@ class CocoSource(Source):
     annotations: Path
     images: tuple[Path, ...]
 
-    def pictures(self) -> Iterator[Picture]:
-        return _pictures(self.name, self.annotations, self.images)
+    def entries(self) -> Iterator[Entry]:
+        files = PictureFolders(self.images)
+        images = Table(keyed(read_list(self.annotations, "images"), "id", self.annotations))
+        bare = map(_without_outline, read_list(self.annotations, "annotations"))
+        annotations = Table(keyed(bare, "image_id", self.annotations))
+        for image_id, records in annotations.groups():
+            (image, *_) = images[image_id] or [{"file_name": f"{image_id:012d}.jpg"}]
+            size = (image["width"], image["height"]) if "width" in image and "height" in image else None
+            yield Entry(key_of(self.name, image_id), (Picture(files.find(image["file_name"]), size),), tuple(records))
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class CocoCaptions(CocoSource):
 
     name = "coco_captions"
 
-    def ask(self, picture: Picture, draft: Draft) -> None:
+    def ask(self, entry: Entry, draft: Draft) -> None:
         captions = []
-        for record in picture.records:
-            caption = " ".join(record["caption"].split())
+        for record in entry.records:
+            caption = clean(record["caption"])
             if caption:
                 captions.append(caption)
             else:
@@ -69,13 +69,19 @@ class CocoInstances(CocoSource):
 
     name = "coco_instances"
 
-    def ask(self, picture: Picture, draft: Draft) -> None:
-        occurrences = Counter(record["name"] for record in picture.records)
+    def entries(self) -> Iterator[Entry]:
+        names = {category["id"]: category["name"] for category in read_list(self.annotations, "categories")}
+        for entry in super().entries():
+            records = tuple(record | {"name": names.get(record["category_id"])} for record in entry.records)
+            yield replace(entry, records=records)
+
+    def ask(self, entry: Entry, draft: Draft) -> None:
+        occurrences = Counter(record["name"] for record in entry.records)
         objects = []
-        for record in picture.records:
+        for record in entry.records:
             annotation, name = f"annotation {record['id']}", record["name"]
             if name is None:
-                draft.drop("unknown_category", f"{annotation}: category {record['category_id']}")
+                draft.fault("unknown_category", f"{annotation}: category {record['category_id']}")
                 continue
             if record.get("iscrowd"):
                 draft.drop("crowd", annotation)
@@ -83,7 +89,7 @@ class CocoInstances(CocoSource):
             box = draft.box(box_from_xywh(record["bbox"]), annotation)
             if box is None:
                 continue
-            unit = box.to(BoxSpace.UNIT, draft.width, draft.height)
+            unit = box.to(BoxSpace.UNIT, *draft.sizes[0])
             objects.append({"name": name, "box": [round(corner, 5) for corner in unit.corners]})
             if _is_tiny(unit):
                 draft.drop("box_tiny", f"{annotation}: {box.corners}")
@@ -95,19 +101,10 @@ class CocoInstances(CocoSource):
         draft.extra["objects"] = objects
 
 
-def _pictures(source: str, path: Path, folders: tuple[Path, ...]) -> Iterator[Picture]:
-    """Pictures of a COCO file in its order, with their annotations; categories are put in by name."""
-    content = read_json(path)
-    images = {image.get("id"): image for image in records_of(content, path, "images")}
-    annotations = records_of(content, path, "annotations")
-    names = {category["id"]: category["name"] for category in content.get("categories", ())}
-    files = PictureFolders(folders)
-    for image_id, records in sorted(group_by(annotations, "image_id", path).items()):
-        image = images.get(image_id, {"file_name": f"{image_id:012d}.jpg"})
-        size = (image["width"], image["height"]) if "width" in image and "height" in image else None
-        if names:
-            records = [record | {"name": names.get(record["category_id"])} for record in records]
-        yield Picture(f"{source}-{image_id}", files.find(image["file_name"]), tuple(records), size)
+def _without_outline(record: dict) -> dict:
+    """An annotation without its outline, which nothing is asked about and which is most of its bytes."""
+    record.pop("segmentation", None)
+    return record
 
 
 def _is_tiny(unit: Box) -> bool:

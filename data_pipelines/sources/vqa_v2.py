@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_pipelines.sources.source import Draft, Picture, PictureFolders, Source, group_by, read_json, records_of
+from data_pipelines.reading import keyed, read_list
+from data_pipelines.sources.source import Draft, Entry, Picture, PictureFolders, Source, key_of
+from data_pipelines.table import Table
 from triscope.data.sample import Level
 
 
@@ -27,19 +29,18 @@ class VqaV2(Source):
     annotations: Path
     images: tuple[Path, ...]
 
-    def pictures(self) -> Iterator[Picture]:
-        questions = records_of(read_json(self.questions), self.questions, "questions")
-        annotations = records_of(read_json(self.annotations), self.annotations, "annotations")
-        answered = group_by(annotations, "question_id", self.annotations)
+    def entries(self) -> Iterator[Entry]:
         files = PictureFolders(self.images)
-        for image_id, asked in sorted(group_by(questions, "image_id", self.questions).items()):
-            records = [question | {"annotations": answered.get(question.get("question_id"), [])} for question in asked]
+        questions = Table(keyed(read_list(self.questions, "questions"), "image_id", self.questions))
+        answered = Table(keyed(read_list(self.annotations, "annotations"), "question_id", self.annotations))
+        for image_id, asked in questions.groups():
+            records = (question | {"annotations": answered[question["question_id"]]} for question in asked)
             number = f"{image_id:012d}.jpg"
             path = files.find(number, f"COCO_train2014_{number}", f"COCO_val2014_{number}")
-            yield Picture(f"{self.name}-{image_id}", path, tuple(records))
+            yield Entry(key_of(self.name, image_id), (Picture(path),), tuple(records))
 
-    def ask(self, picture: Picture, draft: Draft) -> None:
-        for record in picture.records:
+    def ask(self, entry: Entry, draft: Draft) -> None:
+        for record in entry.records:
             question = f"question {record['question_id']}"
             if not record["annotations"]:
                 draft.drop("question_without_answer", question)

@@ -17,7 +17,7 @@ def test_public_data_is_converted_linted_described_and_shown(tmp_path: Path, cap
     files += ["--questions", str(folder / "annotations" / "vqa_v2_questions.json")]
     files += ["--images", str(folder / "images" / "train2017"), "--out", out]
     assert main(["convert", "vqa_v2", *files, "--workers", "1", "--samples_per_shard", "25"]) == 0
-    assert "60 pictures read, 60 samples written" in capsys.readouterr().out
+    assert "vqa_v2: 60 samples read (94 records), 60 written" in capsys.readouterr().out
     assert [shard.samples for shard in ShardSet.open(out).shards] == [25, 25, 10]
     assert main(["lint", out, "--workers", "1"]) == 0
     assert main(["info", out]) == 0

@@ -30,6 +30,7 @@ from triscope.data.sample import Sample
 INDEX_SCHEMA = 1
 INDEX_FILE = "index.json"
 MAX_ENTRY_BYTES = 64 * 2**20  # no photo or annotation is larger; a header that says so is broken or hostile
+PART_SUFFIX = ".part"  # of a file that is still written
 MAX_KEY_CHARACTERS = 80  # an entry's name must fit the 100 characters of a USTAR header
 _ENTRY = re.compile(r"([A-Za-z0-9_\-]+)\.(json|txt|\d+\.(?:jpg|jpeg|png|webp))")
 _IMAGE = re.compile(r"(\d+)\.(?:jpg|jpeg|png|webp)")
@@ -114,6 +115,67 @@ class Counts:
         self.levels.update(str(conversation.level) for conversation in sample.conversations)
         self.sources[sample.source] += 1
 
+    def merge(self, other: "Counts") -> None:
+        """Add what another shard holds."""
+        self.samples += other.samples
+        self.images += other.images
+        self.tasks.update(other.tasks)
+        self.levels.update(other.levels)
+        self.sources.update(other.sources)
+
+
+class ShardFile:
+    """One shard while it is written. It appears under its name, with its index, when it is complete.
+
+    The same samples give the same bytes.
+
+    Args:
+        path: of the tar to be.
+        keys: of samples that were written before; those of this shard are added.
+    """
+
+    def __init__(self, path: Path, keys: set[str] | None = None) -> None:
+        self.path = path
+        self.counts = Counts()
+        self._keys = set() if keys is None else keys
+        self._part = path.with_name(f".{path.name}.{os.getpid()}{PART_SUFFIX}")  # no other process writes the same file
+        self._tar = tarfile.open(self._part, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        self._offsets: list[int] = []
+
+    def write(self, sample: Sample, images: Sequence[bytes]) -> None:
+        """Append a sample.
+
+        Args:
+            sample: checked here.
+            images: encoded pictures, one for each of `sample.images`.
+
+        Raises:
+            BadSampleError: the sample is unusable, its key was written before, or the pictures differ from its record.
+        """
+        where = f"{self.path.parent}, key {sample.key!r}"
+        sample.check(where)
+        if sample.key in self._keys:
+            raise BadSampleError(where, "a key that was written before", "unique keys", "name samples by their ids")
+        _check_entries(sample, images, where)
+        self._offsets.append(self._tar.offset)
+        _add(self._tar, f"{sample.key}.json", sample.to_json().encode())
+        for image, content in zip(sample.images, images, strict=True):
+            _add(self._tar, f"{sample.key}.{image.file}", content)
+        self._keys.add(sample.key)
+        self.counts.add(sample)
+
+    def finish(self) -> Shard:
+        """Complete the shard and write the index beside it."""
+        offsets = [*self._offsets, self._tar.offset]
+        self._tar.close()
+        os.replace(self._part, self.path)
+        return _index_shard(self.path, offsets)
+
+    def abandon(self) -> None:
+        """Leave nothing of the shard behind."""
+        self._tar.close()
+        self._part.unlink(missing_ok=True)
+
 
 class ShardWriter:
     """Writes samples to shards and, when all went well, the set's index.
@@ -141,8 +203,7 @@ class ShardWriter:
             raise BadShardError(str(self.folder), "files", "an empty folder", "name another folder or empty this one")
         self._shards: list[Shard] = []
         self._keys: set[str] = set()
-        self._tar: tarfile.TarFile | None = None
-        self._offsets: list[int] = []
+        self._file: ShardFile | None = None
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -150,9 +211,8 @@ class ShardWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.close()
-        elif self._tar is not None:
-            self._tar.close()
-            self._part.unlink(missing_ok=True)
+        elif self._file is not None:
+            self._file.abandon()
 
     def write(self, sample: Sample, images: Sequence[bytes]) -> None:
         """Append a sample.
@@ -164,61 +224,25 @@ class ShardWriter:
         Raises:
             BadSampleError: the sample is unusable, its key was written before, or the pictures differ from its record.
         """
-        where = f"{self.folder}, key {sample.key!r}"
-        sample.check(where)
-        self._check_entries(sample, images, where)
-        if self._tar is None:
-            self._tar = tarfile.open(self._part, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-        self._offsets.append(self._tar.offset)
-        _add(self._tar, f"{sample.key}.json", sample.to_json().encode())
-        for image, content in zip(sample.images, images, strict=True):
-            _add(self._tar, f"{sample.key}.{image.file}", content)
-        self._keys.add(sample.key)
-        self.counts.add(sample)
-        if len(self._offsets) == self.samples_per_shard:
+        if self._file is None:
+            self._file = ShardFile(self.folder / shard_name(len(self._shards)), self._keys)
+        self._file.write(sample, images)
+        if self._file.counts.samples == self.samples_per_shard:
             self._finish_shard()
 
     def close(self) -> None:
         """Finish the last shard and write the index."""
-        if self._tar is not None:
+        if self._file is not None and self._file.counts.samples:
             self._finish_shard()
-        _write_summary(self.folder, self._shards, self.counts)
-
-    @property
-    def _name(self) -> str:
-        return f"shard-{len(self._shards):06d}.tar"
-
-    @property
-    def _part(self) -> Path:
-        return self.folder / f".{self._name}.part"
+        elif self._file is not None:
+            self._file.abandon()
+        write_summary(self.folder, self._shards, self.counts)
 
     def _finish_shard(self) -> None:
-        assert self._tar is not None
-        offsets, self._offsets = [*self._offsets, self._tar.offset], []
-        self._tar.close()
-        self._tar = None
-        path = self.folder / self._name
-        os.replace(self._part, path)
-        self._shards.append(_index_shard(path, offsets))
-
-    def _check_entries(self, sample: Sample, images: Sequence[bytes], where: str) -> None:
-        if len(sample.key) > MAX_KEY_CHARACTERS:
-            raise BadSampleError(where, f"{len(sample.key)} characters", f"at most {MAX_KEY_CHARACTERS}", "shorten the key")
-        if sample.key in self._keys:
-            raise BadSampleError(where, "a key that was written before", "unique keys", "name samples by their ids")
-        if len(images) != len(sample.images):
-            raise BadSampleError(
-                f"{where}, images", f"{len(images)} picture(s)", f"{len(sample.images)}, as the record says", "pass all"
-            )
-        for index, (image, content) in enumerate(zip(sample.images, images, strict=True)):
-            name = _IMAGE.fullmatch(image.file)
-            if name is None or int(name[1]) != index:
-                expected = f"{index}.jpg, .jpeg, .png or .webp"
-                raise BadSampleError(f"{where}, images[{index}].file", repr(image.file), expected, "rename it")
-            if not 0 < len(content) <= MAX_ENTRY_BYTES:
-                raise BadSampleError(
-                    f"{where}, images[{index}]", f"{len(content)} bytes", f"1 to {MAX_ENTRY_BYTES}", "leave it out"
-                )
+        assert self._file is not None
+        self._shards.append(self._file.finish())
+        self.counts.merge(self._file.counts)
+        self._file = None
 
 
 @dataclass(frozen=True)
@@ -341,8 +365,13 @@ def index_folder(folder: Path | str) -> ShardSet:
                 counts.add(sample)
                 offsets.append(end)
         shards.append(_index_shard(path, offsets))
-    _write_summary(folder, shards, counts)
+    write_summary(folder, shards, counts)
     return ShardSet.open(folder)
+
+
+def shard_name(number: int) -> str:
+    """Name of a set's shard, counted from 0."""
+    return f"shard-{number:06d}.tar"
 
 
 def sha256_of(path: Path) -> str:
@@ -353,9 +382,25 @@ def sha256_of(path: Path) -> str:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file so that it is there completely or not at all."""
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}{PART_SUFFIX}")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)
+
+
+def _check_entries(sample: Sample, images: Sequence[bytes], where: str) -> None:
+    if len(sample.key) > MAX_KEY_CHARACTERS:
+        raise BadSampleError(where, f"{len(sample.key)} characters", f"at most {MAX_KEY_CHARACTERS}", "shorten the key")
+    if len(images) != len(sample.images):
+        raise BadSampleError(
+            f"{where}, images", f"{len(images)} picture(s)", f"{len(sample.images)}, as the record says", "pass all"
+        )
+    for index, (image, content) in enumerate(zip(sample.images, images, strict=True)):
+        name = _IMAGE.fullmatch(image.file)
+        if name is None or int(name[1]) != index:
+            expected = f"{index}.jpg, .jpeg, .png or .webp"
+            raise BadSampleError(f"{where}, images[{index}].file", repr(image.file), expected, "rename it")
+        if not 0 < len(content) <= MAX_ENTRY_BYTES:
+            raise BadSampleError(f"{where}, images[{index}]", f"{len(content)} bytes", f"1 to {MAX_ENTRY_BYTES}", "leave it out")
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -420,7 +465,8 @@ def _index_shard(path: Path, offsets: list[int]) -> Shard:
     return Shard(path.name, len(offsets) - 1, path.stat().st_size, sha256_of(path))
 
 
-def _write_summary(folder: Path, shards: Sequence[Shard], counts: Counts) -> None:
+def write_summary(folder: Path, shards: Sequence[Shard], counts: Counts) -> None:
+    """Write the set's index: the set is complete."""
     index = {"schema": INDEX_SCHEMA, **vars(counts), "shards": [asdict(shard) for shard in shards]}
     write_whole(folder / INDEX_FILE, json.dumps(index, indent=1))
 

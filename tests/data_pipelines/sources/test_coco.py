@@ -7,8 +7,10 @@ import pytest
 from PIL import Image as PillowImage
 
 from data_pipelines.convert import convert
+from data_pipelines.make_shards import Made
+from data_pipelines.report import Fault
 from data_pipelines.sources.coco import CocoCaptions, CocoInstances
-from data_pipelines.sources.source import Converted, convert_picture
+from data_pipelines.sources.source import convert_entry
 from tests.conftest import shared
 from triscope.data.boxes import BoxSpace
 from triscope.data.errors import TriscopeError
@@ -16,7 +18,7 @@ from triscope.data.sample import Level, Sample
 from triscope.data.shards import ShardSet
 
 
-def one_picture(folder: Path, annotations: list[dict], **image: object) -> Converted:
+def one_picture(folder: Path, annotations: list[dict], **image: object) -> Made:
     """Convert a picture of 200x100 with the annotations given, as one of the instances file."""
     PillowImage.new("RGB", (200, 100)).save(folder / "a.jpg")
     content = {
@@ -29,7 +31,7 @@ def one_picture(folder: Path, annotations: list[dict], **image: object) -> Conve
     }
     (folder / "instances.json").write_text(json.dumps(content))
     source = CocoInstances(folder / "instances.json", (folder,))
-    return convert_picture(source, 0, next(source.pictures()))
+    return convert_entry(source, 0, next(source.entries()))
 
 
 def tasks(sample: Sample | None) -> list[tuple[str, str]]:
@@ -42,7 +44,7 @@ def test_captions_of_a_picture_are_the_references_of_one_question(tmp_path: Path
     folder = shared("coco_sample")
     source = CocoCaptions(folder / "annotations" / "captions.json", (folder / "images" / "train2017",))
     report = convert(source, tmp_path / "out")
-    assert (report.pictures_read, report.samples_written, dict(report.dropped)) == (80, 80, {})
+    assert (report.samples_read, report.samples_written, dict(report.dropped)) == (80, 80, {})
     samples = [raw.parse()[0] for raw in ShardSet.open(tmp_path / "out")]
     assert all(len(sample.conversations) == 1 and sample.conversations[0].level == Level.IMAGE for sample in samples)
     assert sum(len(sample.conversations[0].turns[0].answers) for sample in samples) == 400
@@ -52,7 +54,7 @@ def test_instances_are_named_and_found(tmp_path: Path) -> None:
     folder = shared("coco_sample")
     source = CocoInstances(folder / "annotations" / "instances.json", (folder / "images" / "train2017",))
     report = convert(source, tmp_path / "out")
-    assert (report.pictures_read, report.samples_written) == (119, 119)
+    assert (report.samples_read, report.samples_written) == (119, 119)
     assert report.questions_written == {"recognition": 870, "pointing": 241}
     assert report.dropped == {"box_tiny": 102, "crowd": 8}
     assert sum(report.dropped.values()) + report.questions_written["recognition"] == 980  # each annotation is accounted for
@@ -89,18 +91,21 @@ def test_a_box_outside_by_rounding_is_clipped_and_one_further_out_is_dropped(tmp
 
 
 @pytest.mark.parametrize(
-    ("annotation", "reason"),
+    ("annotation", "reason", "fault"),
     [
-        ({"bbox": [10, 10, 0, 50]}, "box_without_area"),
-        ({"bbox": [60, 60, -50, -50]}, "box_without_area"),
-        ({"bbox": [300, 10, 50, 50]}, "box_outside_picture"),
-        ({"category_id": 77}, "unknown_category"),
+        ({"bbox": [10, 10, 0, 50]}, "box_without_area", Fault.RECORD),
+        ({"bbox": [60, 60, -50, -50]}, "box_without_area", Fault.RECORD),
+        ({"bbox": [300, 10, 50, 50]}, "box_outside_picture", Fault.RECORD),
+        ({"category_id": 77}, "unknown_category", Fault.RECORD),
+        ({"iscrowd": 1}, "crowd", None),
     ],
 )
-def test_an_unusable_annotation_is_dropped_with_its_reason(tmp_path: Path, annotation: dict, reason: str) -> None:
+def test_an_annotation_left_out_is_told_with_its_reason(
+    tmp_path: Path, annotation: dict, reason: str, fault: Fault | None
+) -> None:
     result = one_picture(tmp_path, [annotation])
     assert result.sample is None and result.fault is None
-    assert [drop.reason for drop in result.drops] == [reason, "nothing_to_ask"]
+    assert [(drop.reason, drop.fault) for drop in result.drops] == [(reason, fault), ("nothing_to_ask", None)]
 
 
 @pytest.mark.parametrize(
@@ -122,16 +127,16 @@ def test_a_picture_cut_short_is_lost(tmp_path: Path) -> None:
     one_picture(tmp_path, [{}])
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-200])
     source = CocoInstances(tmp_path / "instances.json", (tmp_path,))
-    result = convert_picture(source, 0, next(source.pictures()))
+    result = convert_entry(source, 0, next(source.entries()))
     assert result.fault is not None and result.fault.reason == "picture_unreadable"
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(TriscopeError, match=r"captions\.json: found no file"):
-        list(CocoCaptions(tmp_path / "captions.json", (tmp_path,)).pictures())
+        list(CocoCaptions(tmp_path / "captions.json", (tmp_path,)).entries())
     one_picture(tmp_path, [{}])
     with pytest.raises(TriscopeError, match=r"photos: found no folder"):
-        list(CocoInstances(tmp_path / "instances.json", (tmp_path / "photos",)).pictures())
+        list(CocoInstances(tmp_path / "instances.json", (tmp_path / "photos",)).entries())
 
 
 @pytest.mark.parametrize(
@@ -139,10 +144,11 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     [
         ("{", "not JSON"),
         ("{}", "list of records under 'images'"),
-        ('{"images": [], "annotations": [{"id": 1}]}', r"record 0: found fields \['id'\]; expected a field 'image_id'"),
+        ('{"images": [7], "annotations": []}', "an item that is 7"),
+        ('{"images": [{"id": 1}], "annotations": [{"id": 1}]}', r"record 0: found fields \['id'\]; expected a field 'image_id'"),
     ],
 )
 def test_a_file_of_another_layout_is_told(tmp_path: Path, content: str, found: str) -> None:
     (tmp_path / "captions.json").write_text(content)
     with pytest.raises(TriscopeError, match=rf"captions\.json.*{found}"):
-        list(CocoCaptions(tmp_path / "captions.json", (tmp_path,)).pictures())
+        list(CocoCaptions(tmp_path / "captions.json", (tmp_path,)).entries())

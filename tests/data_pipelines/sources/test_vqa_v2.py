@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image as PillowImage
 
 from data_pipelines.convert import convert
-from data_pipelines.sources.source import convert_picture
+from data_pipelines.sources.source import convert_entry
 from data_pipelines.sources.vqa_v2 import VqaV2
 from tests.conftest import shared
 from triscope.data.shards import ShardSet
@@ -41,7 +41,7 @@ def test_what_cannot_be_asked_is_counted(tmp_path: Path) -> None:
     (tmp_path / "q.json").write_text(json.dumps({"questions": questions}))
     (tmp_path / "a.json").write_text(json.dumps({"annotations": annotations}))
     source = VqaV2(tmp_path / "q.json", tmp_path / "a.json", (tmp_path,))
-    result = convert_picture(source, 0, next(source.pictures()))
+    result = convert_entry(source, 0, next(source.entries()))
     assert [drop.reason for drop in result.drops] == ["empty_question", "empty_answer", "question_without_answer"]
     assert result.sample is not None
     assert result.sample.conversations[0].turns[0].answers == ("Cat", "Cat", "dog")

@@ -29,4 +29,4 @@ def test_statements_are_answered_yes_or_no_as_labelled(tmp_path: Path) -> None:
 def test_a_broken_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "vsr.jsonl").write_text('{"image": "a.jpg"}\n{"image"\n')
     with pytest.raises(TriscopeError, match=r"vsr\.jsonl, line 2: found text that is not JSON"):
-        list(Vsr(tmp_path / "vsr.jsonl", (tmp_path,)).pictures())
+        list(Vsr(tmp_path / "vsr.jsonl", (tmp_path,)).entries())
