@@ -26,30 +26,18 @@ from data_pipelines.info import info
 from data_pipelines.lint import lint
 from data_pipelines.preview import preview
 from data_pipelines.report import Budget
-from data_pipelines.sources.coco import CocoCaptions, CocoInstances
+from data_pipelines.sources.catalogue import SOURCES
 from data_pipelines.sources.source import Source
-from data_pipelines.sources.visual_genome import (
-    VisualGenomeAttributes,
-    VisualGenomeObjects,
-    VisualGenomeRegions,
-    VisualGenomeRelationships,
-)
-from data_pipelines.sources.vqa_v2 import VqaV2
-from data_pipelines.sources.vsr import Vsr
 from triscope.data.errors import TriscopeError
 from triscope.data.shards import index_folder, write_whole
 
-SOURCES: tuple[type[Source], ...] = (
-    CocoCaptions,
-    CocoInstances,
-    VqaV2,
-    Vsr,
-    VisualGenomeRegions,
-    VisualGenomeObjects,
-    VisualGenomeAttributes,
-    VisualGenomeRelationships,
-)
-EXAMPLES = {"annotations": "annotations.json", "questions": "questions.json", "images": "photos"}  # of arguments
+EXAMPLES = {  # of what the arguments of sources are given
+    "images": "photos",
+    "mapping": "mapping.yaml",
+    "refs": "'refs(unc).p'",
+    "sentences": "Sentences",
+    "split": "train.txt",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -182,7 +170,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     sources = command.add_subparsers(required=True, metavar="SOURCE")
     for source in SOURCES:
         needed = [argument for argument in fields(source) if argument.default is MISSING]
-        files = " ".join(f"--{argument.name} {EXAMPLES.get(argument.name, argument.name)}" for argument in needed)
+        files = " ".join(f"--{argument.name} {EXAMPLES.get(argument.name, argument.name + '.json')}" for argument in needed)
         example = f"{files} --out data/{source.name} --workers 8"
         convert_source = _command(sources, source.name, run_convert, _summary(source), example, "convert ")
         convert_source.set_defaults(source=source)

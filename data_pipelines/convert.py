@@ -1,5 +1,6 @@
 """Public data to shards: pictures in, samples out, and a report of what was left out and why."""
 
+from collections.abc import Iterator
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 from data_pipelines.make_shards import make_shards
 from data_pipelines.report import Budget, Report
-from data_pipelines.sources.source import Source, convert_entry
+from data_pipelines.sources.source import Entry, Source, convert_entry
+from triscope.data.errors import TriscopeError
 from triscope.version import __version__
 
 
@@ -40,12 +42,23 @@ def convert(
     """
     settings = {"source": source.name, "version": __version__, "seed": seed} | _inputs(source)
     make = partial(convert_entry, source, seed)
-    return make_shards(source.name, make, source.entries(), folder, settings, workers, samples_per_shard, budget)
+    return make_shards(source.name, make, _entries(source), folder, settings, workers, samples_per_shard, budget)
+
+
+def _entries(source: Source) -> Iterator[Entry]:
+    """A source's entries; what breaks while they are listed is a file of another layout, and told as such."""
+    try:
+        yield from source.entries()
+    except TriscopeError:
+        raise
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        found, expected = f"a record with {type(error).__name__} {error}", "annotations in their published layout"
+        raise TriscopeError(source.name, found, expected, "check which files these are") from error
 
 
 def _inputs(source: Source) -> dict[str, Any]:
     """A source's arguments; of a file also size and time, so that another one of its name is not taken for it."""
-    return {entry.name: _identity(getattr(source, entry.name)) for entry in fields(source)}  # type: ignore[arg-type]
+    return {entry.name: _identity(getattr(source, entry.name)) for entry in fields(source)}
 
 
 def _identity(value: Any) -> Any:

@@ -4,6 +4,9 @@ Both engines give the same results in the same order; nothing depends on which w
 """
 
 import itertools
+import os
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -39,13 +42,16 @@ def in_order(
         return
     waiting: deque[Future[list[Result]]] = deque()
     items = iter(items)
-    with ProcessPoolExecutor(workers, mp_context=get_context(start)) as pool:
+    pool = ProcessPoolExecutor(workers, get_context(start), initializer=_end_with, initargs=(os.getpid(),))
+    try:
         while batch := list(itertools.islice(items, chunk)):
             waiting.append(pool.submit(_map_chunk, function, batch))
-            if len(waiting) > 2 * workers:
+            if len(waiting) > workers + 1:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def in_order_on_ray(
@@ -91,6 +97,17 @@ def in_order_on_ray(
 
 def _map_chunk(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
     return [function(item) for item in items]
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent was killed: it would wait for work for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _call(function: Callable[[Item], Result], item: Item) -> Result:

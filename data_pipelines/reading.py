@@ -21,16 +21,23 @@ def read_list(path: Path, name: str | None = None) -> Iterator[dict]:
     Raises:
         TriscopeError: no file, not JSON, or no list of records.
     """
-    expected = f"a list of records under {name!r}" if name else "a list of records"
+    for item in read_items(path, name):
+        if not isinstance(item, dict):
+            expected = f"a list of records under {name!r}" if name else "a list of records"
+            raise TriscopeError(str(path), f"an item that is {item!r:.40}", expected, "check which file this is")
+        yield item
+
+
+def read_items(path: Path, name: str | None = None) -> Iterator[Any]:
+    """The items of a JSON list, whatever they are; otherwise like `read_list`."""
     with _opened(path) as file:
         bare = name is None or _first_character(file) == b"["
         found = False
-        for record in ijson.items(file, "item" if bare else f"{name}.item", use_float=True):
-            if not isinstance(record, dict):
-                raise TriscopeError(str(path), f"an item that is {record!r:.40}", expected, "check which file this is")
+        for item in ijson.items(file, "item" if bare else f"{name}.item", use_float=True):
             found = True
-            yield record
+            yield item
         if not found:
+            expected = f"a list of records under {name!r}" if name else "a list of records"
             raise TriscopeError(str(path), "JSON without any", expected, "check which file this is")
 
 

@@ -17,6 +17,25 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         'Is this true of the picture? "{statement}" Answer yes or no.',
         '"{statement}" Does the picture agree? Yes or no?',
     ),
+    "statement_of_pictures": (
+        'Is this true of the pictures? "{statement}" Answer yes or no.',
+        '"{statement}" Do the pictures agree? Yes or no?',
+    ),
+    "difference": (
+        "What is different in <image:2> compared with <image:1>?",
+        "<image:1> was taken before <image:2>. What changed?",
+        "Compare <image:1> with <image:2> and say what changed.",
+    ),
+    "story_of_pictures": (
+        "Tell a story about these pictures, a sentence a picture.",
+        "What happens in these pictures? Tell it as a story.",
+        "Write the story that the pictures show, in their order.",
+    ),
+    "end_of_story": (
+        "{story} How does the story end?",
+        "{story} Tell what happens in the last picture.",
+        "{story} Write the last sentence of the story.",
+    ),
     "count": ("How many {plural} are there?", "Count the {plural}.", "What is the number of {plural} in the picture?"),
     "color": ("What color is the {name}?", "Which color does the {name} have?", "Name the color of the {name}."),
     "relation": (
@@ -70,6 +89,12 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "What does the {subject} at {first} have to do with the {object} at {second}?",
         "Name the relation of the {subject} in {first} to the {object} in {second}.",
     ),
+    "reference": (
+        "Refer to {region} so that nothing else in the picture is meant.",
+        "Give a phrase that fits only what is at {region}.",
+        "Which words single out what is in {region}?",
+    ),
+    "why": ("Why do you think so?", "How can you tell?", "What makes you say that?", "Give the reason.", "Why?"),
     "description": ("Describe what is at {region}.", "What can be seen in {region}?", "Write a phrase for {region}."),
 }
 

@@ -62,8 +62,9 @@ class Entry:
     records: tuple[Any, ...]
 
 
+@dataclass(frozen=True)
 class Source(ABC):
-    """One public data set in its published layout; a frozen dataclass of the files that it reads."""
+    """One public data set in its published layout; its fields are the files that it reads."""
 
     name: ClassVar[str]
     pictures_may_be_missing: ClassVar[bool] = False  # links rot: a picture that is gone is then no fault
@@ -147,7 +148,8 @@ class Draft:
 
 def convert_entry(source: Source, seed: int, entry: Entry) -> Made:
     """Make the sample of an entry; faults of the data are returned, not raised."""
-    contents, images = [], []
+    contents: list[bytes] = []
+    images: list[Image] = []
     for picture in entry.pictures:
         where = f"{entry.key}, {picture.path}"
         if picture.content is None and not picture.path.is_file():

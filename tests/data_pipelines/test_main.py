@@ -1,10 +1,13 @@
 """The command line: what it returns, and what it says about mistakes."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from data_pipelines.__main__ import SOURCES, main
+from data_pipelines.__main__ import main
+from data_pipelines.sources.catalogue import SOURCES
+from data_pipelines.sources.source import Source
 from tests.conftest import shared
 from tests.data_pipelines.made_up import write_made_up
 from triscope.data.shards import ShardSet
@@ -57,3 +60,13 @@ def test_every_command_shows_an_example(command: str, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         main([command, "--help"])
     assert f"python -m data_pipelines {command} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_a_source_takes_its_files_as_arguments(source: type[Source], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["convert", source.name, "--help"])
+    text = capsys.readouterr().out
+    assert end.value.code == 0
+    assert f"python -m data_pipelines convert {source.name} --" in text
+    assert all(f"--{argument.name}" in text for argument in fields(source))

@@ -1,0 +1,1 @@
+"""Commands that measure, each with a table as its result."""
