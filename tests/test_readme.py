@@ -97,10 +97,12 @@ def test_training_and_evaluation_take_the_arguments(words, request, tmp_path):
         words = predict_arguments([str(photo) if word == "photo.jpg" else word for word in words], tmp_path / "shards")[1:]
     # A run's configuration is that of its recipe: it is there once the recipe was run.
     words = [re.sub(r"^runs/(\w+)/config.yaml$", r"conf/recipe/\1.yaml", word) for word in words]
+    # So is a model folder, once it was imported or exported.
+    words = [re.sub(r"^weights/\w+$", "conf/recipe/lion_joint.yaml", word) for word in words]
     lightning_parser().parse_args([command, *words])
 
 
-@pytest.mark.parametrize("command", ["demo", "export", "report"])
+@pytest.mark.parametrize("command", ["demo", "export", "import", "report"])
 def test_other_commands_know_their_options(command, capsys):
     arguments = [word for param in commands_of("triscope", command) for word in param.values[0]]
     with pytest.raises(SystemExit):

@@ -174,6 +174,7 @@ def write_model_file(folder: Path) -> str:
             adapter_bottleneck=4,
             config_overrides=None,
             activation_checkpointing=False,
+            lora=None,
         ),
         vision=part("components.vision", "VisionEncoder", **vision),
         bridges={
@@ -195,8 +196,9 @@ def fit_arguments(base: Path, shards: str, run: Path, *more: str) -> list[str]:
     return [
         *("fit", "-c", str(recipes / "lion_joint.yaml"), "-c", str(recipes / "on_scenes.yaml")),
         *("--model.init_args.model", write_model_file(base), "--run.folder", str(run)),
-        *("--trainer.precision", "32-true", "--trainer.max_steps", "4", "--trainer.val_check_interval", "2"),
-        *("--trainer.log_every_n_steps", "1", "--data.image_size", str(IMAGE_SIZE), "--data.samples_per_batch", "2"),
+        *("--trainer.precision", "32-true", "--trainer.plugins", "null", "--trainer.max_steps", "4"),
+        *("--trainer.val_check_interval", "2", "--trainer.log_every_n_steps", "1"),
+        *("--data.image_size", str(IMAGE_SIZE), "--data.samples_per_batch", "2"),
         *("--data.train", json.dumps({shards: 1.0}), "--data.validation", json.dumps({"tiny": shards})),
         *("--data.test", json.dumps({"tiny": shards}), "--data.workers", "0"),
         *("--data.prompt_style.turn", STYLE.turn, "--model.init_args.generation.max_new_tokens", "4"),

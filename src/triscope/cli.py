@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from triscope.callbacks import DataHealth, PartsTable, PictureBoard, RoutingPicture, Throughput
+from triscope.checkpoints.folder import folders_as_recipes
 from triscope.data.datamodule import DataModule
 from triscope.data.errors import ConfigurationError, TriscopeError
 from triscope.stages import Stage
@@ -28,6 +29,7 @@ triscope: language models that see the whole image, its regions, and several ima
   triscope predict  --picture photo.jpg --question "Where is the dog?"      (the demo's parts, or: predict -c RECIPE)
   triscope demo     --run_folder runs/demo                                    three stages of a small LION, and a report
   triscope report   runs/demo --out report.html                               curves, tables and pictures of any run
+  triscope import   lion LION-FlanT5-XL.pth --out weights/lion                published weights (then: predict -c weights/lion)
   triscope export   runs/lion_3_mixture --out slices/mine                     trained parts as safetensors
 
 Each command has --help. Recipes are in conf/recipe, model sizes in conf/model, hardware in conf/trainer, data in conf/data.
@@ -134,7 +136,8 @@ def main(arguments: list[str] | None = None) -> None:
         if command == "predict" and "--picture" in arguments:
             _ask(arguments[1:])
         elif command in ("fit", "validate", "test", "predict"):
-            TriscopeCLI(arguments)
+            with folders_as_recipes(arguments) as opened:
+                TriscopeCLI(opened)
         elif command in _COMMANDS:
             _COMMANDS[command](arguments[1:])
         else:
@@ -169,7 +172,13 @@ def _export(arguments: list[str]) -> None:
     run(arguments)
 
 
-_COMMANDS: dict[str, Callable[[list[str]], None]] = {"demo": _demo, "export": _export, "report": _report}
+def _import(arguments: list[str]) -> None:
+    from triscope.checkpoints.import_weights import main as run
+
+    run(arguments)
+
+
+_COMMANDS: dict[str, Callable[[list[str]], None]] = {"demo": _demo, "export": _export, "import": _import, "report": _report}
 
 if __name__ == "__main__":
     main()

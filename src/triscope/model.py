@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from triscope.components.bridge import Bridge
 from triscope.components.language import LanguageModel, SharedPrefix, TokenPredictions
+from triscope.components.lora import MARK
 from triscope.components.soft_prompt import SoftPrompt
 from triscope.components.vision import VisionEncoder
 from triscope.data.batch import LEVELS, Batch, Placeholder
@@ -123,7 +124,8 @@ class VisualLanguageModel(nn.Module):
     def part_of(parameter: str) -> str:
         """The part that a parameter belongs to: what stages train, warm starts take, and the parts table lists.
 
-        `vision`, `language`, `soft_prompt`, the name of a bridge, `alignment` inside one, `router`, or `adapter_<level>`.
+        `vision`, `language`, `lora`, `soft_prompt`, the name of a bridge, `alignment` inside one, `router`, or
+        `adapter_<level>`.
         """
         part, _, rest = parameter.partition(".")
         if part == "bridges":
@@ -131,6 +133,8 @@ class VisualLanguageModel(nn.Module):
             return "alignment" if inside.startswith("alignment.") else bridge
         if adapter := _ADAPTER.search(parameter):
             return f"adapter_{adapter['level']}"
+        if MARK in parameter:
+            return "lora"
         return "router" if ".mixture.router." in parameter else part
 
     def _image_tokens(self, batch: Batch) -> Tensor:

@@ -4,11 +4,18 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
+from torch import nn
 
-from tests.data.tiny import ask, sample, write_shards
-from tests.tiny_model import fit_arguments, prepare, tiny_model, write_tiny_shards
-from triscope.checkpoints.export import export_language
+from tests.data.tiny import ask, jpeg, sample, write_shards
+from tests.tiny_model import fit_arguments, prepare, tiny_model, write_model_file, write_tiny_shards
+from triscope.checkpoints import export as exporting
+from triscope.checkpoints.export import export
+from triscope.checkpoints.folder import build_stage, load_model
+from triscope.checkpoints.run import Run
+from triscope.checkpoints.same_logits import logits_on_probe
 from triscope.checkpoints.slices import MANIFEST_FILE, SLICE_FILE, read_slice, warm_start
+from triscope.checkpoints.tensor_files import TensorSource
 from triscope.cli import main
 from triscope.components.language import LanguageModel
 from triscope.data.errors import ConfigurationError
@@ -17,6 +24,7 @@ from triscope.data.errors import ConfigurationError
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     folder = prepare(tmp_path_factory.mktemp("base"))
+    prepare(folder, "t5")
     write_tiny_shards(folder / "shards")
     return folder
 
@@ -24,10 +32,39 @@ def base(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run(base) -> Path:
     """A run of LION's stage 3 that was trained and tested."""
-    main(fit_arguments(base, str(base / "shards"), base / "run", "--run.wandb", "disabled"))
     run = base / "run"
+    main(fit_arguments(base, str(base / "shards"), run, "--run.wandb", "disabled"))
     main(["test", "-c", str(run / "config.yaml"), "--ckpt_path", str(run / "checkpoints" / "last.ckpt")])
     return run
+
+
+def run_like(run: Path, name: str, **language: object) -> Path:
+    """A run with another language model, whose trained parts do something, whatever a few steps would have made of them."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"]["init_args"]["model"]["init_args"]["language"]["init_args"] |= language
+    return written_run(config, run.parent / name)
+
+
+def written_run(config: dict, folder: Path) -> Path:
+    """A run's folder with a configuration and random trained parts."""
+    stage = build_stage(config["model"])
+    stage.configure_model()
+    torch.manual_seed(0)
+    state = {}
+    for key, parameter in stage.trained_parameters():
+        state[f"model.{key}"] = nn.init.normal_(parameter.detach(), std=0.05 if ".lora_" in key else 0.2)
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    torch.save({"state_dict": state}, folder / "checkpoints" / "last.ckpt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def over_t5(run, base) -> Path:
+    return run_like(run, "over_t5", path=str(base / "t5"))
+
+
+# A slice --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +94,15 @@ def test_the_manifest_says_what_was_trained_on_what(exported, base):
     assert list(manifest["data"]) == [str(base / "shards")]
 
 
-def test_the_card_tells_every_score_with_its_controls(exported):
+def test_the_card_tells_recipe_data_licences_and_every_score_with_its_controls(exported, base):
     card = (exported / "README.md").read_text()
     results = json.loads((exported / "results.json").read_text())
+    manifest = json.loads((exported / MANIFEST_FILE).read_text())
     assert all(name in card for result in results.values() for name in result["metrics"])
     assert "blind" in card and "shuffled" in card and "frozen" in card
+    assert "learning_rate: 0.001" in card and "max_steps: 4" in card
+    assert f"`{base / 'shards'}`: {manifest['data'][str(base / 'shards')]}" in card
+    assert f"`{base / 'llama'}`, frozen: LLaMA" in card or f"`{base / 'llama'}`, frozen: Meta" in card
 
 
 def test_bfloat16_halves_a_slice(run, exported, tmp_path):
@@ -74,9 +115,83 @@ def test_nothing_is_written_over(run, exported):
         main(["export", str(run), "--out", str(exported)])
 
 
+# What is read back ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["slice", "model", "lion"])
+def test_a_file_that_gives_other_logits_is_not_kept(form, over_t5, tmp_path, monkeypatch):
+    written = exporting.FORMS[form].write
+
+    def spoilt(run, model, folder, dtype):
+        told = written(run, model, folder, dtype)
+        file = folder / (exporting.LION_LAYOUT.file if form == "lion" else SLICE_FILE)
+        state = {name: TensorSource.open(file).read(name) for name in TensorSource.open(file).layout}
+        name = next(name for name in state if "query_tokens" in name or "queries_Qh" in name)
+        state[name] = state[name].roll(1, dims=-1)  # a shift of all alike would be lost in the norm
+        torch.save({"model": state}, file) if form == "lion" else save_file(state, file)
+        return told
+
+    monkeypatch.setitem(exporting.FORMS, form, exporting.Form(spoilt, exporting.FORMS[form].read))
+    with pytest.raises(ConfigurationError, match=r"logits that differ by .* of their spread when read back"):
+        export(over_t5, tmp_path / "out", form)
+    assert not list(tmp_path.iterdir())
+
+
+# The whole model ------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_folder_is_the_run_s_model_wherever_it_is_moved(run, base, tmp_path, capsys):
+    main(["export", str(run), "--out", str(tmp_path / "model"), "--to", "model", "--dtype", "float32"])
+    assert "a ReLU between two matrices cannot be folded" in capsys.readouterr().out
+    (tmp_path / "model").rename(tmp_path / "moved")
+    expected = logits_on_probe(Run.open(run).restore())
+    assert torch.equal(logits_on_probe(load_model(tmp_path / "moved")), expected)
+    recipe = (tmp_path / "moved" / "recipe.yaml").read_text()
+    assert str(base) not in recipe and str(tmp_path) not in recipe
+
+
+def test_predict_asks_a_model_folder(run, tmp_path, capsys):
+    main(["export", str(run), "--out", str(tmp_path / "model"), "--to", "model"])
+    (tmp_path / "photo.jpg").write_bytes(jpeg())
+    asked = ["--picture", str(tmp_path / "photo.jpg"), "--question", "What is this?", "--run.folder", str(tmp_path / "run")]
+    main(["predict", "-c", str(tmp_path / "model"), *asked, "--data.workers", "0"])
+    assert "What is this?\n  -> " in capsys.readouterr().out
+
+
+# LoRA -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_lora_lies_in_the_slice_and_starts_another_stage(run, tmp_path):
+    with_lora = run_like(run, "with_lora", lora={"rank": 3})
+    export(with_lora, tmp_path / "slice", "slice", torch.float32)
+    assert "lora" in json.loads((tmp_path / "slice" / MANIFEST_FILE).read_text())["parts"]
+    stage = Run.open(with_lora)
+    model = stage.restore({name: tensor for name, tensor in stage.trained.items() if ".lora_" not in name})
+    before = logits_on_probe(model)
+    warm_start(model, tmp_path / "slice", ["lora"])
+    assert not torch.allclose(logits_on_probe(model), before, atol=1e-3)
+    assert torch.equal(logits_on_probe(model), logits_on_probe(stage.restore()))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "nf4"])
+def test_a_lora_is_folded_into_the_language_model_of_a_model_folder(dtype, run, base, tmp_path):
+    notes = export(run_like(run, f"lora_{dtype}", lora={"rank": 3}, dtype=dtype), tmp_path / "model", "model", torch.float32)
+    assert any(note.startswith("LoRA: folded into 14 matrices") for note in notes)
+    weights = load_file(tmp_path / "model" / "language" / "model.safetensors")
+    plain = load_file(base / "llama" / "model.safetensors")
+    assert weights.keys() == plain.keys()
+    assert not torch.equal(
+        weights["model.layers.0.mlp.up_proj.weight"].float(), plain["model.layers.0.mlp.up_proj.weight"].float()
+    )
+    assert not any(".lora_" in name for name in read_slice(tmp_path / "model"))
+
+
+# The language model ---------------------------------------------------------------------------------------------------
+
+
 def test_a_run_without_a_trained_language_model_has_none_to_export(run, tmp_path):
     with pytest.raises(ConfigurationError, match="LanguageStage"):
-        export_language(run, tmp_path / "language")
+        export(run, tmp_path / "language", "language")
     assert not (tmp_path / "language").exists()
 
 
@@ -88,7 +203,55 @@ def test_an_exported_language_model_is_the_one_that_was_trained(base, tmp_path):
     (tmp_path / "stage.yaml").write_text(yaml.safe_dump(stage))
     main([*arguments, "-c", str(tmp_path / "stage.yaml")])
     trained = read_slice(tmp_path / "run")
-    folder = export_language(tmp_path / "run", tmp_path / "language", torch.float32)
-    loaded = LanguageModel(str(folder), adapter_bottleneck=None).state_dict()
-    assert all(torch.equal(loaded[name.removeprefix("language.")], tensor) for name, tensor in trained.items())
-    assert not LanguageModel(str(folder), adapter_bottleneck=None).random_weights
+    export(tmp_path / "run", tmp_path / "language", "language", torch.float32)
+    loaded = LanguageModel(str(tmp_path / "language"), adapter_bottleneck=None)
+    assert all(torch.equal(loaded.state_dict()[name.removeprefix("language.")], tensor) for name, tensor in trained.items())
+    assert not loaded.random_weights
+
+
+# The authors' layouts -------------------------------------------------------------------------------------------------
+
+
+def test_lion_s_authors_can_load_what_was_trained_and_it_comes_back_the_same(over_t5, base, tmp_path):
+    export(over_t5, tmp_path / "theirs", "lion", torch.float32)
+    state = torch.load(tmp_path / "theirs" / "lion.pth", weights_only=True)["model"]
+    adapter = "t5_model.decoder.block.1.layer.2.adapter.adapters.0.down_proj.weight"
+    assert {"query_tokens", "soft_prompt_hint", "Qformer.bert.embeddings.LayerNorm.bias", adapter} <= state.keys()
+    assert state["query_tokens"].shape == (1, 3, 16)
+    file = Path(write_model_file(base))
+    file.write_text(file.read_text().replace(str(base / "llama"), str(base / "t5")))
+    main(["import", "lion", str(tmp_path / "theirs" / "lion.pth"), "--out", str(tmp_path / "ours"), "--model", str(file)])
+    ours, trained = read_slice(tmp_path / "ours"), read_slice(over_t5)
+    assert ours.keys() == trained.keys()
+    assert all(torch.equal(ours[name], trained[name]) for name in trained)
+
+
+def test_lion_s_layout_needs_all_of_lion_over_t5(run, tmp_path):
+    with pytest.raises(ConfigurationError, match="found tensors that their layout has no name for"):
+        export(run, tmp_path / "theirs", "lion")
+    assert not list(tmp_path.iterdir())
+
+
+def test_sam_s_authors_can_load_the_alignment(run, tmp_path):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    stage = config["model"]["init_args"]
+    parts = stage["model"]["init_args"]
+    alignment = {"read_layer": 1, "guide_layer": 2}
+    parts["bridges"]["qformer"]["init_args"]["alignment"] = {
+        "class_path": "triscope.components.alignment.SemanticAlignment",
+        "init_args": alignment,
+    }
+    parts["bridges"].pop("aggregator")
+    parts["language"]["init_args"]["adapter_bottleneck"] = parts["soft_prompt"] = None
+    stage["warm_start"] = [{"checkpoint": str(run), "parts": ["qformer"]}]
+    config["model"]["class_path"] = "triscope.stages.MultiImageStage"
+    sam = written_run(config, tmp_path / "run")
+    export(sam, tmp_path / "theirs", "sam", torch.float32)
+    state = torch.load(tmp_path / "theirs" / "sam.pth", weights_only=True)["model"]
+    links = {
+        f"Qformer.bert.encoder.{link}.0.{kind}" for link in ("one_2_muliple", "multiple_2_one") for kind in ("weight", "bias")
+    }
+    assert state.keys() == links | {"attn.weight", "attn.bias"}
+    trained = read_slice(sam)
+    link = trained["bridges.qformer.alignment.into_context.weight"]
+    assert torch.equal(state["Qformer.bert.encoder.one_2_muliple.0.weight"], link)

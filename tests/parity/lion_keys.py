@@ -1,67 +1,48 @@
-"""From the authors' names of LION's bridges to ours. Each function takes their state dict and gives one of ours."""
+"""From the authors' names of LION to ours, by the map that imports their checkpoints; the frozen T5 is not in those."""
+
+import re
+from collections.abc import Sequence
 
 from torch import Tensor
 
-_IN_AGGREGATOR = (
-    ("crossattention.self.", "cross_attention."),
-    ("crossattention.output.dense.", "cross_attention.output."),
-    ("crossattention.output.LayerNorm.", "cross_attention.norm."),
-    ("attention.self.", "self_attention."),
-    ("attention.output.dense.", "self_attention.output."),
-    ("attention.output.LayerNorm.", "self_attention.norm."),
-    ("intermediate.dense.", "feed_forward.inner."),
-    ("output.dense.", "feed_forward.output."),
-    ("output.LayerNorm.", "feed_forward.norm."),
-)
+from triscope.checkpoints.kinds.lion import LION
+from triscope.data.batch import LEVELS
+
+_FEED_FORWARD = re.compile(r"(encoder\.block\.\d+\.layer\.1|decoder\.block\.\d+\.layer\.2)\.(DenseReluDense|layer_norm)")
 
 
-def aggregator(weights: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
-    """`VisionAggregator`, from the keys that start with `prefix`: `blocks.0.attention.self.query.weight`, ..."""
-    state = {}
-    for name, value in _under(weights, prefix).items():
-        blocks, number, rest = name.split(".", 2)
-        theirs, ours = next(pair for pair in _IN_AGGREGATOR if rest.startswith(pair[0]))
-        state[f"{blocks}.{number}.{ours}{rest.removeprefix(theirs)}"] = value
-    return state
+def ours(weights: dict[str, Tensor], under: str, prefix: str = "") -> dict[str, Tensor]:
+    """What goes to names that start with `under`, which is cut off: `ours(weights, "bridges.qformer.")` fills that bridge.
+
+    Args:
+        weights: in the authors' names.
+        under: a module of our model.
+        prefix: stands before their names in a whole checkpoint, where these weights are those of one module.
+    """
+    renamed = LION.map.renamed({prefix + name: value for name, value in weights.items()})
+    return {name.removeprefix(under): value for name, value in renamed.items() if name.startswith(under)}
 
 
-def aggregator_bridge(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`AggregatorBridge`, from the keys of the whole LION."""
-    return (
-        _renamed("aggregator.", aggregator(weights, "fusion_adapter."))
-        | _renamed("norm.", _under(weights, "ln_adapter."))
-        | _renamed("projector.", _under(weights, "adapter_proj."))
-    )
+def aggregator(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`VisionAggregator`, from the keys of the module alone: `blocks.0.attention.self.query.weight`, ..."""
+    return ours(weights, "bridges.aggregator.aggregator.", "fusion_adapter.")
 
 
-def qformer(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`QFormer`, from the keys of the whole LION (those of BLIP-2's public code, hence SAM's too)."""
-    layers = {
-        f"layers.{name.replace('attention.self.', 'attention.attention.')}": value
-        for name, value in _under(weights, "Qformer.bert.encoder.layer.").items()
+def mixture(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`AdapterMixture`, from the keys of the module alone: `adapters.0.scale`, ..."""
+    block = "encoder.block.0.layer.1."
+    return ours(weights, f"language.model.{block}mixture.", f"t5_model.{block}adapter.")
+
+
+def language_model(weights: dict[str, Tensor], levels: Sequence[str] = LEVELS) -> dict[str, Tensor]:
+    """`LanguageModel` with its adapters, from the keys that start with `t5_model.`. Of one level: adapter 0, no router."""
+    theirs = {name: value for name, value in weights.items() if name.startswith("t5_model.")}
+    frozen = {name: value for name, value in theirs.items() if ".adapter." not in name}
+    adapted = ours(theirs, "language.")
+    if len(levels) == 1:
+        first = {name: value for name, value in adapted.items() if ".mixture.adapters.region." in name}
+        adapted = {name.replace(".region.", f".{levels[0]}."): value for name, value in first.items()}
+    renamed = {
+        _FEED_FORWARD.sub(r"\1.original.\2", name).replace("t5_model.", "model.", 1): value for name, value in frozen.items()
     }
-    embeddings = _under(weights, "Qformer.bert.embeddings.")
-    return layers | {
-        "queries_Qh": weights["query_tokens"][0],
-        "word_embeddings.weight": embeddings["word_embeddings.weight"],
-        "position_embeddings.weight": embeddings["position_embeddings.weight"],
-        "norm.weight": embeddings["LayerNorm.weight"],
-        "norm.bias": embeddings["LayerNorm.bias"],
-    }
-
-
-def qformer_bridge(weights: dict[str, Tensor], projection: str = "t5_proj.") -> dict[str, Tensor]:
-    """`QFormerBridge`, from the keys of the whole LION."""
-    return (
-        _renamed("qformer.", qformer(weights))
-        | _renamed("norm.", _under(weights, "ln_vision."))
-        | _renamed("projection.", _under(weights, projection))
-    )
-
-
-def _under(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-
-
-def _renamed(prefix: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: value for name, value in weights.items()}
+    return renamed | adapted

@@ -1,13 +1,13 @@
 """Adapters, routing and the T5 with adapters against the recorded numbers of the reference LION."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.parity import lion_keys
 from tests.parity.fixture import Fixture, for_each_fixture
 from triscope.components.adapters import AdapterMixture
 from triscope.components.language import IGNORED_LABEL, LanguageModel, TokenPredictions
@@ -18,27 +18,13 @@ GRADIENTS = {"rtol": 1e-3, "atol": 1e-5}
 both_levels = pytest.mark.parametrize("level", LEVELS)
 
 
-def our_name(name: str, levels: tuple[str, ...] = LEVELS) -> str:
-    """The name of a tensor of the reference's adapters or T5 as this project calls it."""
-    # The feed-forward layer of a block is its last: number 1 in the encoder, 2 in the decoder.
-    feed_forward = r"(encoder\.block\.\d+\.layer\.1|decoder\.block\.\d+\.layer\.2)\."
-    name = re.sub(feed_forward + "(DenseReluDense|layer_norm)", r"\1.original.\2", name)
-    name = name.replace(".adapter.", ".mixture.").replace("t5_model.", "model.", 1)
-    name = re.sub(r"adapters\.(\d)", lambda found: f"adapters.{levels[int(found[1])]}", name)
-    name = re.sub(r"router_ratio(\d)", lambda found: f"router.{levels[int(found[1]) - 1]}", name)
-    return name.replace("down_proj", "down").replace("up_proj", "up")
-
-
 def language_model(fixture: Fixture, folder: Path, levels: tuple[str, ...] = LEVELS) -> LanguageModel:
     """The reference's T5 and the adapters of `levels`, the first of them holding adapter 0."""
     (folder / "config.json").write_text(json.dumps({"model_type": "t5", **fixture.config["t5"]}))
     exact_gelu = {"dense_act_fn": fixture.config["t5"]["dense_act_fn"]}
     bottleneck = fixture.config["adapter"]["bottleneck"]
     language = LanguageModel(str(folder), adapter_bottleneck=bottleneck, levels=levels, config_overrides=exact_gelu)
-    weights = fixture.under("weights/t5_model.")
-    if len(levels) == 1:
-        weights = {name: value for name, value in weights.items() if "adapters.1." not in name and "router" not in name}
-    language.load_state_dict({our_name(f"t5_model.{name}", levels): value for name, value in weights.items()})
+    language.load_state_dict(lion_keys.language_model(fixture.under("weights/"), levels))
     return language.eval()
 
 
@@ -73,7 +59,7 @@ def test_adapters_and_router_agree_with_the_reference(fixture, level):
     x_BTD, index = fixture["inputs/x"].clone().requires_grad_(), LEVELS.index(level)
     level_B = torch.full((len(x_BTD),), index)
     mixture = AdapterMixture(fixture.config["d_model"], LEVELS, fixture.config["bottleneck"])
-    mixture.load_state_dict({our_name(name): value for name, value in fixture.under("weights/router.").items()})
+    mixture.load_state_dict(lion_keys.mixture(fixture.under("weights/router.")))
 
     for name, adapter in zip(("adapter0", "adapter1"), mixture.adapters.values(), strict=True):
         torch.testing.assert_close(adapter(x_BTD), fixture[f"outputs/{name}"], **OUTPUTS)
@@ -81,10 +67,10 @@ def test_adapters_and_router_agree_with_the_reference(fixture, level):
     torch.testing.assert_close(mixed_BTD, fixture[f"outputs/router/idx{index}"], **OUTPUTS)
 
     mixed_BTD.square().sum().backward()
-    recorded = {our_name(name): value for name, value in fixture.under(f"grads/idx{index}/").items()}
+    recorded = fixture.under(f"grads/idx{index}/")
     torch.testing.assert_close(x_BTD.grad, recorded.pop("x"), **GRADIENTS)
     gradients = {name: parameter.grad for name, parameter in mixture.named_parameters()}
-    torch.testing.assert_close(gradients, recorded, **GRADIENTS)
+    torch.testing.assert_close(gradients, lion_keys.mixture(recorded), **GRADIENTS)
     for routing in mixture.router.values():
         assert not routing.grad[1 - index].any()
 
@@ -109,7 +95,7 @@ def test_the_language_model_agrees_with_the_reference(fixture, level, tmp_path):
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in language.named_parameters() if parameter.requires_grad}
     recorded = fixture.under(f"grads/{level}_level/")
-    recorded = {our_name(name): value for name, value in recorded.items() if name.startswith("t5_model.")}
+    recorded = lion_keys.language_model(recorded)
     assert recorded
     torch.testing.assert_close({name: gradients[name] for name in recorded}, recorded, **GRADIENTS)
 

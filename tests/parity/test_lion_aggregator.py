@@ -84,7 +84,7 @@ def test_aggregator_tokens_are_the_authors_from_taps_to_language_model(fixture):
         heads=sizes["num_heads"],
         feed_forward_width=sizes["intermediate_size"],
     ).eval()
-    bridge.load_state_dict(lion_keys.aggregator_bridge(weights))
+    bridge.load_state_dict(lion_keys.ours(weights, "bridges.aggregator."))
 
     first = bridge.aggregator.blocks[0](taps[0], taps[1])
     assert_close(first, fixture["outputs/aggregator_block0"], **OUTPUTS)

@@ -12,13 +12,13 @@ from torch.testing import assert_close
 
 from tests.parity import lion_keys
 from tests.parity.fixture import Fixture, for_each_fixture
-from tests.parity.test_lion_adapters import our_name
+from tests.rows import batch_of_rows
 from triscope.components.aggregator import AggregatorBridge
 from triscope.components.language import LanguageModel
 from triscope.components.qformer import QFormerBridge
 from triscope.components.soft_prompt import SoftPrompt
 from triscope.components.vision import VisionEncoder
-from triscope.data.batch import LEVELS, Batch, Placeholder, Row
+from triscope.data.batch import LEVELS, Batch, Placeholder
 from triscope.data.sample import Level
 from triscope.model import VisualLanguageModel
 
@@ -89,13 +89,9 @@ def lion(
 def in_our_names(values: dict[str, Tensor], bridges: tuple[str, ...], levels: tuple[Level, ...]) -> dict[str, Tensor]:
     """What belongs to trained parts and to the language model, from the reference's names to this project's."""
     ours = {"soft_prompt.vector_D": values["soft_prompt_hint"]}
-    of_bridge = {"qformer": lion_keys.qformer_bridge, "aggregator": lion_keys.aggregator_bridge}
     for bridge in bridges:
-        ours |= {f"bridges.{bridge}.{name}": value for name, value in of_bridge[bridge](values).items()}
-    for name, value in values.items():
-        of_another_level = len(levels) == 1 and ("adapters.1." in name or "router" in name)
-        if name.startswith("t5_model.") and not of_another_level:
-            ours[f"language.{our_name(name, levels)}"] = value
+        ours |= {f"bridges.{bridge}.{name}": value for name, value in lion_keys.ours(values, f"bridges.{bridge}.").items()}
+    ours |= {f"language.{name}": value for name, value in lion_keys.language_model(values, levels).items()}
     return ours
 
 
@@ -108,30 +104,8 @@ def batch(fixture: Fixture, level: Level, soft_prompt: bool = True) -> Batch:
             prompt[int(fixture["inputs/soft_token_position"][number])] = Placeholder.SOFT_PROMPT
         labels = fixture["inputs/labels"][number]
         rows.append(([Placeholder.IMAGE, *prompt], labels[labels >= 0].tolist()))
-    longest = max(len(prompt) + len(answer) for prompt, answer in rows)
-    ids_BT = torch.zeros(len(rows), longest, dtype=torch.long)
-    valid_BT, supervised_BT = (torch.zeros(len(rows), longest, dtype=torch.bool) for _ in range(2))
-    for number, (prompt, answer) in enumerate(rows):
-        length = len(prompt) + len(answer)
-        ids_BT[number, :length] = torch.tensor([*map(int, prompt), *answer])
-        valid_BT[number, :length] = True
-        supervised_BT[number, len(prompt) : length] = True
-    each_B, nothing = torch.arange(len(rows)), torch.empty(0, dtype=torch.long)
-    return Batch(
-        pixels_ICHW=fixture["inputs/pixels"],
-        ids_BT=ids_BT,
-        valid_BT=valid_BT,
-        supervised_BT=supervised_BT,
-        question_ids_BS=fixture["inputs/qformer_input_ids"],
-        question_valid_BS=fixture["inputs/qformer_attention_mask"].bool(),
-        level_B=torch.full((len(rows),), LEVELS.index(level)),
-        pair_row_N=each_B,
-        pair_image_N=each_B,
-        region_row_G=nothing,
-        region_image_G=nothing,
-        boxes_G4=torch.empty(0, 4),
-        rows=tuple(Row(f"{number}:0", "any", level, "", ("",)) for number in each_B.tolist()),
-    )
+    question = fixture["inputs/qformer_input_ids"], fixture["inputs/qformer_attention_mask"]
+    return batch_of_rows(rows, fixture["inputs/pixels"], *question, level)
 
 
 def check_predictions(model: VisualLanguageModel, fixture: Fixture, given: Batch, run: str) -> Tensor:

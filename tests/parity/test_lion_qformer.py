@@ -28,7 +28,7 @@ def test_qformer_tokens_are_the_authors_from_tap_to_language_model(fixture):
         positions=sizes["max_position_embeddings"],
         cross_attention_every=sizes["cross_attention_freq"],
     ).eval()
-    bridge.load_state_dict(lion_keys.qformer_bridge(fixture.under("weights/")))
+    bridge.load_state_dict(lion_keys.ours(fixture.under("weights/"), "bridges.qformer."))
     question = (fixture["inputs/qformer_input_ids"], fixture["inputs/qformer_attention_mask"].bool())
 
     memory = bridge.norm(features)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from tests.tiny_model import awake, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
 from triscope.components.language import LanguageModel
+from triscope.components.lora import LoraOptions, add_lora
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.model import VisualLanguageModel
@@ -133,6 +134,24 @@ def test_a_stage_trains_its_parts_and_leaves_the_others_as_they_were(folder, sha
     tiny_trainer(tmp_path, max_steps=2).fit(stage, tiny_data(shards))
     changed = {name for name, parameter in stage.model.named_parameters() if not torch.equal(parameter, before[name])}
     assert {stage.model.part_of(name) for name in changed} == trained == set(kind.trained_parts)
+
+
+def test_any_stage_trains_a_lora_beside_its_own_parts(folder, shards, tmp_path):
+    def with_lora():
+        model = awake(tiny_model(folder))
+        add_lora(model.language.model, LoraOptions(rank=2))
+        return model
+
+    stage = RegionLevelStage(with_lora, learning_rate=0.01, warmup_steps=0, learning_rate_scales={"lora": 2.0})
+    trainer = tiny_trainer(tmp_path)
+    trainer.fit(stage, tiny_data(shards))
+    rates = {name: group["lr"] for group in stage.optimizers().param_groups for name in group["name"].split(", ")[0].split("+")}
+    assert rates["lora"] == pytest.approx(2 * rates["aggregator"])
+    trainer.save_checkpoint(tmp_path / "kept.ckpt")
+    state = torch.load(tmp_path / "kept.ckpt", weights_only=True)["state_dict"]
+    kept = {stage.model.part_of(name.removeprefix("model.")) for name in state}
+    assert kept == {*RegionLevelStage.trained_parts, "lora"}
+    assert any(tensor.any() for name, tensor in state.items() if ".lora_B" in name)  # it starts at zero
 
 
 def test_a_checkpoint_holds_the_trained_parts_only(folder, shards, tmp_path):

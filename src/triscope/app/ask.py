@@ -55,10 +55,11 @@ def guess_level(question: str) -> Level:
 
 def main(arguments: list[str]) -> None:
     """Ask and print the answers."""
+    from triscope.checkpoints.folder import folders_as_recipes
     from triscope.cli import TriscopeCLI
 
-    with TemporaryDirectory() as folder:
-        TriscopeCLI(predict_arguments(arguments, Path(folder) / "shards"))
+    with TemporaryDirectory() as folder, folders_as_recipes(predict_arguments(arguments, Path(folder) / "shards")) as opened:
+        TriscopeCLI(opened)
 
 
 def _jpeg(file: Path) -> tuple[bytes, tuple[int, int]]:

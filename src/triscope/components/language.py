@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from triscope.components.adapters import AdaptedFeedForward, AdapterMixture, Route
+from triscope.components.lora import LoraOptions, add_lora
 from triscope.hardware import chosen_dtype
 from triscope.packaged import resolve
 
@@ -63,7 +64,7 @@ class LanguageModel(nn.Module):
     Args:
         path: a Hugging Face folder, the name of a model on the hub, or "packaged:NAME" (`triscope.packaged`).
         random_weights: start from random weights though `path` has some. A folder with nothing but `config.json` does
-            in any case; on the meta device this builds a model of any size at no cost.
+            in any case, and so does what is built on the meta device, which costs nothing at any size.
         dtype: precision of the language model's weights; "auto" is bfloat16 where this machine is fast at it, else
             float32; "nf4" holds them in 4 bits and computes in bfloat16. Adapters are always float32.
         adapter_bottleneck: inner width of the adapters; None for a language model without adapters.
@@ -72,6 +73,7 @@ class LanguageModel(nn.Module):
             that LION runs FlanT5 with.
         attention: "auto" is "sdpa" but for bfloat16 on a CPU (see `_attention`).
         activation_checkpointing: recompute each layer in the backward pass instead of storing its activations.
+        lora: low-rank adaptations of the language model's matrices, which every stage trains; None for none.
 
     Attributes:
         width: D, of an embedding.
@@ -94,16 +96,19 @@ class LanguageModel(nn.Module):
         config_overrides: dict[str, Any] | None = None,
         attention: AttentionImplementation = "auto",
         activation_checkpointing: bool = False,
+        lora: LoraOptions | None = None,
     ) -> None:
         super().__init__()
         self._path = resolve(path)
         config = _configuration(self._path, config_overrides or {})
         self.seq2seq: bool = config.is_encoder_decoder
-        self.random_weights = random_weights or _has_no_weights(Path(self._path))
+        self.random_weights = random_weights or _has_no_weights(Path(self._path)) or torch.empty(0).is_meta
         build = _random_model if self.random_weights else _pretrained_model
         self.model: Any = build(self._path, config, dtype, attention)  # Any, as PreTrainedModel has no `generate`
         self.model.requires_grad_(False)
         self.width: int = config.hidden_size
+        if lora is not None:
+            add_lora(self.model, lora)
         self.route = Route()
         if adapter_bottleneck is not None:
             for name in _feed_forward_names(self.model):

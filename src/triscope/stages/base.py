@@ -33,6 +33,7 @@ from triscope.evaluation.tasks import score
 from triscope.model import VisualLanguageModel
 
 SHOWN_ANSWERS = 20
+TRAINED_WHERE_PRESENT = ("lora",)  # parts that any stage trains, if the model has them
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Stage(lightning.LightningModule):
         self.origin: dict[str, str] = {}
         self.predictions: dict[str, dict[str, list[Prediction]]] = {}  # by set and control
         self.supervised_tokens = 0
-        self._build_model = model
+        self.build_model = model
         self._warm_start = warm_start or []
         self._learning_rate = learning_rate
         self._minimum_learning_rate = minimum_learning_rate
@@ -122,7 +123,7 @@ class Stage(lightning.LightningModule):
         if hasattr(self, "model"):
             return
         try:
-            self.model = self._build_model()
+            self.model = self.build_model()
         except TriscopeError:
             raise
         except ValueError as error:  # of a component, which says what was found, what was expected, and what to do
@@ -131,9 +132,10 @@ class Stage(lightning.LightningModule):
         for source in self._warm_start:
             warm_start(self.model, source.checkpoint, source.parts)
             self.origin.update(dict.fromkeys(source.parts, source.checkpoint))
+        trained_parts = {*self.trained_parts, *TRAINED_WHERE_PRESENT}
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(self.model.part_of(name) in self.trained_parts)
-        unknown = set(self._learning_rate_scales) - set(self.trained_parts)
+            parameter.requires_grad_(self.model.part_of(name) in trained_parts)
+        unknown = set(self._learning_rate_scales) - trained_parts
         if unknown:
             raise ConfigurationError(
                 "model.init_args.learning_rate_scales",

@@ -1,0 +1,68 @@
+"""The layouts of the real files at their real sizes, on the meta device: not a tensor missing, not one to spare."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.checkpoints.layouts import layout
+from tests.conftest import REPOSITORY
+from triscope.checkpoints.key_map import Mapped
+from triscope.checkpoints.kinds import KINDS, Given
+from triscope.checkpoints.kinds.kind import BASE
+
+FLAN_T5 = {"model_type": "t5", "vocab_size": 32128, "d_kv": 64, "num_layers": 24, "feed_forward_proj": "gated-gelu"}
+FLAN_T5_XL = {**FLAN_T5, "d_model": 2048, "d_ff": 5120, "num_heads": 32, "tie_word_embeddings": False}
+FLAN_T5_XXL = {**FLAN_T5, "d_model": 4096, "d_ff": 10240, "num_heads": 64, "tie_word_embeddings": False}
+LLAMA_7B = {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32}
+VICUNA_7B = {"model_type": "llama", "vocab_size": 32000, **LLAMA_7B}
+
+
+def model_over(name: str, language: dict, folder: Path) -> Path:
+    """A model file of ours over a language model of which only the configuration is at hand."""
+    (folder / "config.json").write_text(json.dumps(language))
+    text = (REPOSITORY / "conf" / "model" / f"{name}.yaml").read_text()
+    path = next(line.strip() for line in text.splitlines() if line.strip().startswith("path:"))
+    (folder / "model.yaml").write_text(text.replace(path, f"path: {folder}"))
+    return folder / "model.yaml"
+
+
+def mapped(kind: str, names: dict, folder: Path, model: Path | None = None) -> Mapped:
+    """The tensors of a source, all accounted for."""
+    becomes = KINDS[kind].becomes(Given(folder, model, names), folder)
+    return KINDS[kind].map.apply(names, becomes.layout, "the layout table")
+
+
+@pytest.mark.parametrize(
+    ("table", "model", "language", "trained"),
+    [
+        ("lion_flant5xl_checkpoint", "lion_4b", FLAN_T5_XL, 281_570_400),
+        ("lion_flant5xxl_checkpoint", "lion_12b", FLAN_T5_XXL, 320_439_392),
+    ],
+)
+def test_lion_at_its_published_sizes(table, model, language, trained, tmp_path):
+    found = mapped("lion", layout(table), tmp_path, model_over(model, language, tmp_path))
+    assert sum(entry.shape.numel() for entry in found.entries) == trained
+    assert sorted(name for names in found.left_out.values() for name in names) == [
+        "Qformer.bert.embeddings.position_ids",
+        "t5_model.decoder.embed_tokens.weight",
+        "t5_model.encoder.embed_tokens.weight",
+    ]
+
+
+def test_eva_at_its_published_size_and_what_lies_above_the_deepest_tap(tmp_path):
+    names = layout("eva_vit_g_14")
+    found = mapped("eva-vit-g", names, tmp_path)
+    assert sum(entry.shape.numel() for entry in found.entries) == 985_894_528 and not found.left_out
+    above = {name.replace("blocks.38.", "blocks.39."): tensor for name, tensor in names.items() if "blocks.38." in name}
+    above |= {"norm.weight": torch.empty(1408, device="meta"), "head.weight": torch.empty(1000, 1408, device="meta")}
+    left_out = mapped("eva-vit-g", names | above, tmp_path).left_out
+    assert sorted(name for each in left_out.values() for name in each) == sorted(above)
+
+
+def test_sam_and_the_trimmed_instructblip_at_their_published_sizes(tmp_path):
+    trimmed = {BASE + name: tensor for name, tensor in layout("instructblip_vicuna7b_trimmed").items()}
+    found = mapped("sam", layout("sam_trainable") | trimmed, tmp_path, model_over("sam_7b", VICUNA_7B, tmp_path))
+    assert sum(entry.shape.numel() for entry in found.entries) == 1_182_593 + 188_837_888 - 512  # positions
+    assert list(found.left_out.values()) == [["base/Qformer.bert.embeddings.position_ids"]]
