@@ -1,10 +1,10 @@
 """The command line: LightningCLI for what trains and evaluates, and a few commands around it."""
 
 import csv
+import importlib
 import os
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import lightning.pytorch as lightning
@@ -29,6 +29,7 @@ triscope: language models that see the whole image, its regions, and several ima
   triscope predict  --picture photo.jpg --question "Where is the dog?"      (the demo's parts, or: predict -c RECIPE)
   triscope demo     --run_folder runs/demo                                    three stages of a small LION, and a report
   triscope report   runs/demo --out report.html                               curves, tables and pictures of any run
+  triscope compare  runs/lion_joint runs/lion_3_mixture                       paired differences, and what changed
   triscope import   lion LION-FlanT5-XL.pth --out weights/lion                published weights (then: predict -c weights/lion)
   triscope export   runs/lion_3_mixture --out slices/mine                     trained parts as safetensors
 
@@ -134,12 +135,12 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")  # a demo gives its own arguments, rightly
     try:
         if command == "predict" and "--picture" in arguments:
-            _ask(arguments[1:])
+            _run("ask", arguments[1:])
         elif command in ("fit", "validate", "test", "predict"):
             with folders_as_recipes(arguments) as opened:
                 TriscopeCLI(opened)
         elif command in _COMMANDS:
-            _COMMANDS[command](arguments[1:])
+            _run(command, arguments[1:])
         else:
             print(HELP)
             if command not in ("", "-h", "--help"):
@@ -148,37 +149,19 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(f"triscope {command}: {error}") from error
 
 
-def _ask(arguments: list[str]) -> None:
-    from triscope.app.ask import main as run
-
-    run(arguments)
-
-
-def _demo(arguments: list[str]) -> None:
-    from triscope.app.demo import main as run
-
-    run(arguments)
+def _run(command: str, arguments: list[str]) -> None:
+    """Run a command of its own; its module is imported when it is asked for, as most of them are not."""
+    importlib.import_module(_COMMANDS[command]).main(arguments)
 
 
-def _report(arguments: list[str]) -> None:
-    from triscope.app.report import main as run
-
-    run(arguments)
-
-
-def _export(arguments: list[str]) -> None:
-    from triscope.checkpoints.export import main as run
-
-    run(arguments)
-
-
-def _import(arguments: list[str]) -> None:
-    from triscope.checkpoints.import_weights import main as run
-
-    run(arguments)
-
-
-_COMMANDS: dict[str, Callable[[list[str]], None]] = {"demo": _demo, "export": _export, "import": _import, "report": _report}
+_COMMANDS = {
+    "ask": "triscope.app.ask",
+    "compare": "triscope.app.compare",
+    "demo": "triscope.app.demo",
+    "export": "triscope.checkpoints.export",
+    "import": "triscope.checkpoints.import_weights",
+    "report": "triscope.app.report",
+}
 
 if __name__ == "__main__":
     main()
