@@ -26,7 +26,8 @@ STEPS, IMAGE_SIZE, VOCABULARY = 2, 28, 320
 TRAINED, KEPT_BACK = 6, 2  # pictures
 SHORT = [
     *("--trainer.max_steps", str(STEPS), "--trainer.val_check_interval", str(STEPS), "--trainer.log_every_n_steps", "1"),
-    *("--trainer.precision", "32-true", "--data.image_size", str(IMAGE_SIZE), "--data.workers", "0", "--run.wandb", "disabled"),
+    *("--trainer.precision", "32-true", "--trainer.plugins", "null", "--run.wandb", "disabled"),
+    *("--data.image_size", str(IMAGE_SIZE), "--data.workers", "0"),
     *("--data.samples_per_batch", "2", "--model.init_args.generation.max_new_tokens", "3"),
     *("--model.init_args.warmup_steps", "0", "--model.init_args.minimum_learning_rate", "0"),
 ]
