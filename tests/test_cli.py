@@ -65,7 +65,7 @@ def test_a_fit_that_cannot_start_leaves_its_folder_free_for_the_next_try(base, t
 def test_help_shows_a_command_line_for_everything_that_can_be_done(arguments, capsys):
     main(arguments)
     text = capsys.readouterr().out
-    for command in ("fit", "validate", "test", "predict", "demo", "report", "import", "export"):
+    for command in ("fit", "validate", "test", "predict", "compare", "demo", "report", "import", "export"):
         assert f"  triscope {command} " in text
     assert "-c conf/recipe/lion_2_region.yaml" in text and "(resume)" in text
 
