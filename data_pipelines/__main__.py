@@ -3,6 +3,7 @@
 examples:
   python -m data_pipelines scenes --out data/scenes/train --split train --count 10000
   python -m data_pipelines scenes --images several --out data/albums/train --split train --count 10000
+  python -m data_pipelines mmlink icons --out data/mmlink/icons --count 69000
   python -m data_pipelines convert vsr --annotations vsr.jsonl --images train2017 --out data/vsr
   python -m data_pipelines lint data/vsr
   python -m data_pipelines info data/vsr
@@ -24,6 +25,7 @@ import docstring_parser
 from data_pipelines.convert import convert
 from data_pipelines.info import info
 from data_pipelines.lint import lint
+from data_pipelines.mmlink.options import DRAWN_DOMAINS, LINKED_DOMAINS, add_step_options, steps_of
 from data_pipelines.preview import preview
 from data_pipelines.report import Budget
 from data_pipelines.sources.catalogue import SOURCES
@@ -76,6 +78,21 @@ def run_scenes(parsed: argparse.Namespace) -> int:
         parsed.out, parsed.split, parsed.count, parsed.seed, form, parsed.workers, parsed.samples_per_shard, **faults
     )
     print(f"{parsed.out}: {written.text()}")
+    return 0
+
+
+def run_mmlink(parsed: argparse.Namespace) -> int:
+    """`mmlink`: pairs of pictures that share one element."""
+    try:
+        from data_pipelines.write_mmlink import write_mmlink  # needs the packages of the `scenes` extra
+    except ModuleNotFoundError as error:
+        remedy = "install them with `pip install triscope[scenes]`"
+        raise TriscopeError("mmlink", f"no package {error.name}", "the packages of the scenes extra", remedy) from None
+    steps = steps_of(parsed) if parsed.domain in LINKED_DOMAINS else None
+    yields = write_mmlink(
+        parsed.out, parsed.domain, parsed.split, parsed.count, parsed.seed, steps, parsed.workers, parsed.samples_per_shard
+    )
+    print(f"{parsed.out}: {yields.text()}")
     return 0
 
 
@@ -140,6 +157,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--wrong_tags", type=_share, default=0.1, metavar="SHARE", help=wrong)
     _add_samples_per_shard(command)
     _add_workers(command)
+
+    _add_mmlink(commands)
 
     command = _command(commands, "lint", run_lint, "find every fault of a shard set", "data/coco --out faults.md")
     command.add_argument("folder", type=Path, help="of the shards")
@@ -221,6 +240,23 @@ def _add_arguments_of(source: type[Source], command: argparse.ArgumentParser) ->
 
 def _summary(source: type[Source]) -> str:
     return (source.__doc__ or "").partition("\n")[0]
+
+
+def _add_mmlink(commands: argparse._SubParsersAction) -> None:
+    command = _command(commands, "mmlink", run_mmlink, "make pairs of pictures that share one element", "icons --help")
+    domains = command.add_subparsers(required=True, metavar="DOMAIN")
+    for domain, summary in (DRAWN_DOMAINS | LINKED_DOMAINS).items():
+        example = f"--out data/mmlink/{domain} --split train --count 10000"
+        pairs = _command(domains, domain, run_mmlink, summary, example, "mmlink ")
+        pairs.set_defaults(domain=domain)
+        pairs.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the shards: empty, or to go on with")
+        pairs.add_argument("--split", default="train", help="train, val, test or test_objects (default: %(default)s)")
+        pairs.add_argument("--count", type=_positive, default=10000, help="pairs to plan (default: %(default)s)")
+        pairs.add_argument("--seed", type=int, default=0, help="another seed, other pairs (default: %(default)s)")
+        if domain in LINKED_DOMAINS:
+            add_step_options(pairs)
+        _add_samples_per_shard(pairs)
+        _add_workers(pairs)
 
 
 def _command(

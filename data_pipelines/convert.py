@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.make_shards import make_shards
+from data_pipelines.make_shards import Made, make_shards
 from data_pipelines.report import Budget, Report
 from data_pipelines.sources.source import Entry, Source, convert_entry
 from triscope.data.errors import TriscopeError
@@ -41,7 +41,7 @@ def convert(
             budget allows, or nothing to write.
     """
     settings = {"source": source.name, "version": __version__, "seed": seed} | _inputs(source)
-    make = partial(convert_entry, source, seed)
+    make = partial(_convert_entries, source, seed)
     return make_shards(source.name, make, _entries(source), folder, settings, workers, samples_per_shard, budget)
 
 
@@ -54,6 +54,10 @@ def _entries(source: Source) -> Iterator[Entry]:
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         found, expected = f"a record with {type(error).__name__} {error}", "annotations in their published layout"
         raise TriscopeError(source.name, found, expected, "check which files these are") from error
+
+
+def _convert_entries(source: Source, seed: int, entries: list[Entry]) -> Iterator[Made]:
+    return (convert_entry(source, seed, entry) for entry in entries)
 
 
 def _inputs(source: Source) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Part:
 
 def make_shards(
     name: str,
-    make: Callable[[Item], Made],
+    make: Callable[[list[Item]], Iterable[Made]],
     items: Iterable[Item],
     folder: Path,
     settings: dict[str, Any],
@@ -91,7 +91,7 @@ def make_shards(
 
     Args:
         name: of what is made, for the report.
-        make: a sample of an item; called in any process.
+        make: what becomes of the items of a shard, one after the other; called in any process.
         items: in a fixed order; read in this process, as they are needed.
         folder: where to write: absent, empty, or left unfinished by a run of the same settings.
         settings: all that the samples depend on, as JSON.
@@ -202,7 +202,7 @@ def _numbered(items: Iterator[Item], count: int, journal: _Journal) -> Iterator[
 
 
 def _make_shard(
-    name: str, make: Callable[[Item], Made], journal: _Journal, budget: Budget, numbered: tuple[int, list[Item]]
+    name: str, make: Callable[[list[Item]], Iterable[Made]], journal: _Journal, budget: Budget, numbered: tuple[int, list[Item]]
 ) -> Part:
     """Make and write a shard, unless it is finished or its faults alone exceed the budget."""
     number, items = numbered
@@ -212,8 +212,7 @@ def _make_shard(
     part = Part(Report(name))
     file = ShardFile(journal.folder / shard_name(number))
     try:
-        for item in items:
-            made = make(item)
+        for made in make(items):
             _count(made, part)
             if made.sample is not None:
                 file.write(made.sample, made.images)

@@ -4,6 +4,7 @@ import base64
 import re
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from triscope.data.boxes import BoxSpace
 from triscope.data.sample import MARKER, Conversation, Sample
@@ -32,6 +33,11 @@ img {{ display: block; width: 100%; border-radius: 4px }}
 svg {{ position: absolute; inset: 0; width: 100%; height: 100% }}
 rect {{ fill: none; stroke-width: 2; vector-effect: non-scaling-stroke }}
 svg text {{ font-weight: 700; paint-order: stroke; stroke: #fff }}
+.several {{ display: grid; grid-template-columns: 1fr 1fr; gap: 8px; align-content: start }}
+dl {{ max-height: 220px; overflow-y: auto; margin: 12px 0 0; font-size: 12px; color: #555 }}
+dt {{ float: left; clear: left; margin-right: 6px; color: #777 }}
+dd {{ margin: 0 0 2px; overflow-wrap: anywhere }}
+dd dl {{ max-height: none; margin: 0; padding-left: 12px; clear: left }}
 .asked {{ max-height: 640px; overflow-y: auto }}
 .asked p {{ margin: 0 0 2px }}
 .asked > div {{ padding: 8px 0; border-top: 1px solid #eee }}
@@ -80,7 +86,8 @@ def _article(sample: Sample, images: list[bytes]) -> str:
     figures = "".join(_figure(sample, index, content) for index, content in enumerate(images))
     asked = "".join(_conversation(conversation) for conversation in sample.conversations)
     heading = f"<h2>{escape(sample.key)} <span>{escape(sample.source)}</span></h2>"
-    return f'<article>{heading}<div>{figures}</div><div class="asked">{asked}</div></article>'
+    shown = '<div class="several">' if len(images) > 1 else "<div>"
+    return f'<article>{heading}{shown}{figures}</div><div class="asked">{asked}{_extra(sample.extra)}</div></article>'
 
 
 def _figure(sample: Sample, index: int, content: bytes) -> str:
@@ -119,6 +126,16 @@ def _conversation(conversation: Conversation) -> str:
         if turn.candidates:
             lines.append(f'<p class="task">one of: {escape(", ".join(turn.candidates))}</p>')
     return f"<div>{''.join(lines)}</div>"
+
+
+def _extra(content: Any) -> str:
+    """What a sample holds besides, such as what it was made from: objects within objects as lists within lists."""
+    if isinstance(content, list) and any(isinstance(value, dict | list) for value in content):
+        content = dict(enumerate(content, start=1))
+    if not isinstance(content, dict):
+        return escape(str(content))
+    entries = "".join(f"<dt>{escape(str(name))}</dt><dd>{_extra(value)}</dd>" for name, value in content.items())
+    return f"<dl>{entries}</dl>" if entries else ""
 
 
 def _marked(text: str) -> str:

@@ -95,6 +95,26 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Which words single out what is in {region}?",
     ),
     "why": ("Why do you think so?", "How can you tell?", "What makes you say that?", "Give the reason.", "Why?"),
+    "link_icons": (
+        "{images} Which icon is in both grids?",
+        "{images} Find the icon that the two pictures share, and say what it stands for.",
+        "Pinpoint the one icon that occurs in {images} alike.",
+    ),
+    "link_book_covers": (
+        "{images} How are these two books connected?",
+        "{images} What do the two books have in common?",
+        "Find the link between the books on {images}.",
+    ),
+    "link_characters": (
+        "{images} Describe the person who is in both pictures.",
+        "{images} One person appears twice. What does this person look like and wear?",
+        "Who is in {images} alike? Give details of the clothing.",
+    ),
+    "link_furniture": (
+        "{images} Describe the piece of furniture that both pictures show.",
+        "{images} Which household item is in both places?",
+        "What can be seen in {images} alike? Describe it.",
+    ),
     "description": ("Describe what is at {region}.", "What can be seen in {region}?", "Write a phrase for {region}."),
 }
 
