@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from data_pipelines.engine import in_order
 from triscope.data.errors import BadSampleError, BadShardError, TriscopeError
+from triscope.data.folder import sha256_of
 from triscope.data.sample import Sample
-from triscope.data.shards import RawSample, ShardSet, scan, sha256_of
+from triscope.data.shards import RawSample, ShardSet, scan
 
 MOST_LISTED = 1000  # more faults than this are one fault repeated
 

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningDataModule
 from triscope.data.errors import ConfigurationError
 from triscope.data.loader import BatchSource, Loader, Selection
 from triscope.data.prompts import PromptStyle, PromptWriter, Tokenizers
+from triscope.data.remote import ShardCache
 from triscope.data.sample import Level
 from triscope.data.shards import ShardSet
 from triscope.data.stream import SampleStream, Steps
@@ -25,7 +26,8 @@ class DataModule(LightningDataModule):
     model.
 
     Args:
-        train: folders of shards, with the share of the samples that each gives.
+        train: folders of shards (or their addresses: `https://`, `s3://`, `gs://`, `hf://`), with the share of the samples
+            that each gives.
         validation, test, predict: folders of shards by the name under which scores are reported; one exact pass each.
         image_size: side of the square that pictures are squashed to, in pixels.
         samples_per_batch: samples of one rank's batch, with all their conversations.
@@ -42,6 +44,8 @@ class DataModule(LightningDataModule):
         window_shards: samples are shuffled among so many shards.
         bad_samples_allowed: unusable samples of a rank in one pass before the run stops.
         workers: processes that make batches, for each rank.
+        cache_folder: where remote shards are kept.
+        cache_gib: how much room they may take; what was longest not read goes first.
         seed: of the order, the mixture and the draws.
     """
 
@@ -66,6 +70,8 @@ class DataModule(LightningDataModule):
         window_shards: int = 16,
         bad_samples_allowed: int = 100,
         workers: int = 2,
+        cache_folder: str = "~/.cache/triscope/shards",
+        cache_gib: float = 100.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -90,6 +96,7 @@ class DataModule(LightningDataModule):
         self.window_shards = window_shards
         self.bad_samples_allowed = bad_samples_allowed
         self.workers = workers
+        self.cache = ShardCache(cache_folder, max_bytes=int(cache_gib * 2**30))
         self.seed = seed
         self._loaders: list[Loader] = []
         self._opened: dict[str, ShardSet] = {}
@@ -103,7 +110,7 @@ class DataModule(LightningDataModule):
     def shards(self, folder: str) -> ShardSet:
         """A set of shards, opened when it is first asked for."""
         if folder not in self._opened:
-            self._opened[folder] = ShardSet.open(folder)
+            self._opened[folder] = ShardSet.open(folder, self.cache)
         return self._opened[folder]
 
     def training_loader(

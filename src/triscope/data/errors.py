@@ -27,5 +27,9 @@ class BadShardError(TriscopeError):
     """A shard, or the index beside it, is unusable."""
 
 
+class LostWorkerError(TriscopeError):
+    """A process that makes batches was killed. Its batches are made again, and its death counts as a bad sample does."""
+
+
 class ConfigurationError(TriscopeError):
     """The parts, stage, data and checkpoints that were put together do not fit."""

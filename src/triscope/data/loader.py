@@ -6,9 +6,11 @@ consuming.
 """
 
 import itertools
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 import torch
@@ -16,13 +18,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from triscope.data.batch import Batch
 from triscope.data.collate import EncodedSample, collate
-from triscope.data.errors import BadSampleError, BadShardError
+from triscope.data.errors import BadSampleError, BadShardError, LostWorkerError
 from triscope.data.prompts import PromptWriter, conversations_of
 from triscope.data.sample import Level
 from triscope.data.stream import Cursor, SampleStream, Step, Steps
 from triscope.data.transforms import PictureTransform
 
-SkippedError = BadSampleError | BadShardError
+SkippedError = BadSampleError | BadShardError | LostWorkerError
 
 
 class Delivery(NamedTuple):
@@ -161,10 +163,19 @@ class Loader:
         elif self.sampler.exhausted:
             self.sampler.cursor = Cursor(self.sampler.cursor.epoch + 1)
         self.skipped = []
-        for batch, skipped, after in self._deliveries:
-            self.sampler.cursor = after
-            self._count(skipped)
-            yield batch
+        while True:
+            try:
+                for batch, skipped, after in self._started():
+                    self.sampler.cursor = after
+                    self._count(skipped)
+                    yield batch
+                return
+            except (RuntimeError, OSError, EOFError) as error:  # a queue breaks in many ways when one end of it dies
+                if not self._lost_a_worker():
+                    raise
+                self.close()  # new ones go on behind the last batch that was handed out
+                problem = f"its death ({type(error).__name__}: {error})"
+                self._count([LostWorkerError("a worker", problem, "none", "look for what kills it, such as too little memory")])
 
     def state_dict(self) -> dict[str, int]:
         """How far the run has come, the same on every rank."""
@@ -182,6 +193,20 @@ class Loader:
         if self._deliveries._iterator is not None:
             self._deliveries._iterator._shutdown_workers()
             self._deliveries._iterator = None
+
+    def _started(self) -> Iterator[Delivery]:
+        """The deliveries that are left. Lost workers are noticed here, where a batch is waited for: PyTorch's handler of
+        the signal, which would raise in the middle of a training step, is taken back."""
+        handler = signal.getsignal(signal.SIGCHLD)
+        deliveries = iter(self._deliveries)
+        if signal.getsignal(signal.SIGCHLD) is not handler:
+            signal.signal(signal.SIGCHLD, handler)
+        return deliveries
+
+    def _lost_a_worker(self) -> bool:
+        """Whether one has ended; given a moment, as its queue may break before it is gone."""
+        workers = getattr(self._deliveries._iterator, "_workers", [])
+        return bool(wait([worker.sentinel for worker in workers], timeout=5.0))
 
     def skipped_by_reason(self) -> Counter[str]:
         """How many samples of this pass were left out, by what had been expected of them."""

@@ -16,19 +16,30 @@ import json
 import os
 import re
 import tarfile
-from collections import Counter
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from triscope.data.errors import BadSampleError, BadShardError
+from triscope.data.folder import LocalFolder, sha256_of
+from triscope.data.remote import RemoteFolder, ShardCache, is_remote
 from triscope.data.sample import Sample
+from triscope.data.shard_index import (
+    INDEX_FILE,
+    INDEX_SCHEMA,
+    MAX_SAMPLE_BYTES,
+    Counts,
+    Shard,
+    how_to_index,
+    offsets_file,
+    parse_offsets,
+    parse_summary,
+)
 
-INDEX_SCHEMA = 1
-INDEX_FILE = "index.json"
 MAX_ENTRY_BYTES = 64 * 2**20  # no photo or annotation is larger; a header that says so is broken or hostile
 PART_SUFFIX = ".part"  # of a file that is still written
 MAX_KEY_CHARACTERS = 80  # an entry's name must fit the 100 characters of a USTAR header
@@ -78,50 +89,6 @@ class RawSample:
                 f"{sorted(files)}, as the record says",
                 "put in the missing picture, or convert the data again",
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One tar of a set.
-
-    Args:
-        file: its name in the folder.
-        samples: how many it holds.
-        bytes: its size.
-        sha256: of its content.
-    """
-
-    file: str
-    samples: int
-    bytes: int
-    sha256: str
-
-
-@dataclass
-class Counts:
-    """What a set holds: samples and images, conversations by task and level, samples by source."""
-
-    samples: int = 0
-    images: int = 0
-    tasks: Counter[str] = field(default_factory=Counter)
-    levels: Counter[str] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)
-
-    def add(self, sample: Sample) -> None:
-        """Count a sample."""
-        self.samples += 1
-        self.images += len(sample.images)
-        self.tasks.update(conversation.task for conversation in sample.conversations)
-        self.levels.update(str(conversation.level) for conversation in sample.conversations)
-        self.sources[sample.source] += 1
-
-    def merge(self, other: "Counts") -> None:
-        """Add what another shard holds."""
-        self.samples += other.samples
-        self.images += other.images
-        self.tasks.update(other.tasks)
-        self.levels.update(other.levels)
-        self.sources.update(other.sources)
 
 
 class ShardFile:
@@ -259,35 +226,30 @@ class ShardSet:
         counts: of the whole set.
     """
 
-    folder: Path
+    folder: LocalFolder | RemoteFolder
     shards: tuple[Shard, ...]
     counts: Counts
 
     @classmethod
-    def open(cls, folder: Path | str) -> "ShardSet":
+    def open(cls, folder: Path | str, cache: ShardCache = ShardCache()) -> "ShardSet":  # noqa: B008  (frozen)
         """Open a set by its index; opens no tar.
 
+        Args:
+            folder: of this machine, or an address that fsspec knows: `https://`, `s3://`, `gs://`, `hf://`.
+            cache: where shards of an address are kept.
+
         Raises:
-            BadShardError: no index or another schema, or a shard that is missing or of another size than indexed.
+            BadShardError: no index, another schema or impossible numbers, or a local shard that is missing or of another
+                size than indexed.
         """
-        path = Path(folder) / INDEX_FILE
-        index = _read_index(path)
-        try:
-            shards = tuple(Shard(**record) for record in index["shards"])
-            counts = Counts(
-                samples=index["samples"],
-                images=index["images"],
-                tasks=Counter(index["tasks"]),
-                levels=Counter(index["levels"]),
-                sources=Counter(index["sources"]),
-            )
-        except (KeyError, TypeError) as error:
-            raise BadShardError(
-                str(path), f"{type(error).__name__} {error}", "the fields of an index", _how_to_index(path.parent)
-            ) from None
+        if is_remote(folder):
+            remote, content = RemoteFolder.of(str(folder), INDEX_FILE, cache)
+            return cls(remote, *parse_summary(content, str(remote)))
+        local = LocalFolder(Path(folder))
+        shards, counts = parse_summary(local.read(INDEX_FILE), str(local))
         for shard in shards:
-            _check_shard_file(path.parent, shard)
-        return cls(path.parent, shards, counts)
+            local.check(shard.file, shard.bytes)
+        return cls(local, shards, counts)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -301,7 +263,7 @@ class ShardSet:
 
     def __iter__(self) -> Iterator[RawSample]:
         """Every sample, in order, read from end to end."""
-        return itertools.chain.from_iterable(scan(self.folder / shard.file) for shard in self.shards)
+        return itertools.chain.from_iterable(self._scan(shard) for shard in self.shards)
 
     def read(self, shard: int, numbers: Iterable[int] | None = None) -> Iterator[RawSample]:
         """Samples of one shard, each found with one seek.
@@ -314,18 +276,25 @@ class ShardSet:
             BadShardError: the shard or its index is missing or damaged.
             IndexError: no sample of that number.
         """
-        path = self.folder / self.shards[shard].file
-        offsets = _offsets(path, self.shards[shard])
-        with open(path, "rb") as file:
+        where = f"{self.folder}/{self.shards[shard].file}"
+        offsets = _offsets(self.folder, self.shards[shard])
+        with _opened(self.folder, self.shards[shard]) as file:
             for number in range(len(offsets) - 1) if numbers is None else numbers:
                 if not 0 <= number < len(offsets) - 1:
-                    raise IndexError(f"{path}: sample {number} asked for, 0 to {len(offsets) - 2} there")
-                file.seek(offsets[number])
-                span = io.BytesIO(file.read(offsets[number + 1] - offsets[number]))
-                raw, _ = next(_samples(span, str(path)), (None, 0))
+                    raise IndexError(f"{where}: sample {number} asked for, 0 to {len(offsets) - 2} there")
+                start, end = offsets[number], offsets[number + 1]
+                place = f"{where}, byte {start}"
+                if end - start > MAX_SAMPLE_BYTES:
+                    raise BadShardError(place, f"a sample of {end - start} bytes", f"at most {MAX_SAMPLE_BYTES}", "leave it out")
+                file.seek(start)
+                raw, _ = next(_samples(io.BytesIO(file.read(end - start)), where), (None, 0))
                 if raw is None:
-                    place = f"{path}, byte {offsets[number]}"
-                    raise BadShardError(place, "no entry", "a sample", _how_to_index(path.parent))
+                    raise BadShardError(place, "no entry", "a sample", how_to_index(str(self.folder)))
+                yield raw
+
+    def _scan(self, shard: Shard) -> Iterator[RawSample]:
+        with _opened(self.folder, shard) as file:
+            for raw, _ in _samples(file, f"{self.folder}/{shard.file}", complete=True):
                 yield raw
 
 
@@ -372,12 +341,6 @@ def index_folder(folder: Path | str) -> ShardSet:
 def shard_name(number: int) -> str:
     """Name of a set's shard, counted from 0."""
     return f"shard-{number:06d}.tar"
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file's content, as the index holds it."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -471,45 +434,11 @@ def write_summary(folder: Path, shards: Sequence[Shard], counts: Counts) -> None
     write_whole(folder / INDEX_FILE, json.dumps(index, indent=1))
 
 
+def _opened(folder: LocalFolder | RemoteFolder, shard: Shard) -> BinaryIO:
+    return folder.open(shard.file, shard.bytes, shard.sha256)
+
+
 @lru_cache(maxsize=64)
-def _offsets(path: Path, shard: Shard) -> list[int]:
+def _offsets(folder: LocalFolder | RemoteFolder, shard: Shard) -> array:
     """Where each sample of a shard starts, and where the last one ends."""
-    beside = path.with_suffix(".index.json")
-    offsets = _read_index(beside).get("offsets", [])
-    ascending = all(isinstance(offset, int) for offset in offsets) and offsets == sorted(set(offsets))
-    if len(offsets) != shard.samples + 1 or not ascending or offsets[0] != 0 or offsets[-1] > shard.bytes:
-        expected = f"{shard.samples + 1} ascending offsets"
-        raise BadShardError(str(beside), "offsets that do not fit the shard", expected, _how_to_index(path.parent))
-    return offsets
-
-
-def _read_index(path: Path) -> dict:
-    remedy = _how_to_index(path.parent)
-    if not path.is_file():
-        raise BadShardError(str(path.parent), f"no {path.name}", "an index beside the shards", remedy)
-    try:
-        index = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise BadShardError(str(path), f"text that is not JSON ({error})", "an index", remedy) from None
-    schema = index.get("schema") if isinstance(index, dict) else None
-    if schema != INDEX_SCHEMA:
-        raise BadShardError(str(path), f"schema {schema}", f"schema {INDEX_SCHEMA}", remedy)
-    return index
-
-
-def _check_shard_file(folder: Path, shard: Shard) -> None:
-    path = folder / shard.file
-    if Path(shard.file).name != shard.file or path.suffix != ".tar":
-        raise BadShardError(
-            f"{folder / INDEX_FILE}, file", repr(shard.file), "the name of a .tar in the folder", _how_to_index(folder)
-        )
-    if not path.is_file():
-        raise BadShardError(str(path), "no file", "a shard, as the index says", "copy it there, or index again")
-    if path.stat().st_size != shard.bytes:
-        raise BadShardError(
-            str(path), f"{path.stat().st_size} bytes", f"{shard.bytes}, as the index says", "copy the shard again"
-        )
-
-
-def _how_to_index(folder: Path) -> str:
-    return f"make it with `python -m data_pipelines index {folder}`; a conversion that was cut off has to be run again"
+    return parse_offsets(folder.read(offsets_file(shard.file)), shard, str(folder))
