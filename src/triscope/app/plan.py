@@ -1,0 +1,335 @@
+"""`triscope fit --plan`: the memory and the steps of a recipe before it starts.
+
+The model is built without content, and one training step of the largest batch is run on tensors that have a shape and no
+content either: what is alive at a time is counted, not estimated. Not counted: what a GPU's driver takes (about half a GiB),
+and what memory loses to fragments.
+"""
+
+import itertools
+import weakref
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass, fields
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from triscope.cli import TriscopeCLI
+from triscope.components.language import TokenPredictions
+from triscope.data.batch import Batch, Placeholder
+from triscope.data.datamodule import DataModule
+from triscope.data.errors import TriscopeError
+from triscope.data.prompts import PromptStyle
+from triscope.model import VisualLanguageModel
+from triscope.stages import Stage
+from triscope.stages.base import token_losses
+
+SAMPLED_BATCHES = 32
+PACKED_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight in NF4 with double quantisation, its scales included
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """The sizes of a batch that its memory depends on.
+
+    Args:
+        rows: B.
+        images: I.
+        pairs: N, of a row and an image.
+        images_per_row: at most.
+        text_tokens: of the longest row, without those of images.
+        answer_tokens: supervised, of the longest answer.
+        supervised_tokens: of all rows.
+        question_tokens: S.
+    """
+
+    rows: int
+    images: int
+    pairs: int
+    images_per_row: int
+    text_tokens: int
+    answer_tokens: int
+    supervised_tokens: int
+    question_tokens: int
+
+    @classmethod
+    def of(cls, batch: Batch) -> "StepShape":
+        """The sizes of a batch."""
+        text_BT = batch.valid_BT & (batch.ids_BT != Placeholder.IMAGE)
+        answer_B = (batch.supervised_BT & batch.valid_BT).sum(1)
+        return cls(
+            rows=len(batch),
+            images=max(1, len(batch.pixels_ICHW)),
+            pairs=max(1, len(batch.pair_row_N)),
+            images_per_row=max(1, int(torch.bincount(batch.pair_row_N, minlength=1).max())),
+            text_tokens=int(text_BT.sum(1).max()),
+            answer_tokens=int(answer_B.max()),
+            supervised_tokens=int(answer_B.sum()),
+            question_tokens=batch.question_ids_BS.shape[1],
+        )
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a training step on one device.
+
+    Args:
+        weights: by part and whether it trains.
+        optimizer: AdamW's two moments of what trains.
+        step: the most that is alive in a step besides: activations, gradients, and what the optimizer needs for a moment.
+    """
+
+    weights: dict[str, int]
+    optimizer: int
+    step: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(self.weights.values()) + self.optimizer + self.step
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of tensors that are made while it is on, for as long as they live.
+
+    Attributes:
+        peak: the most at a time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._add(tensor.untyped_storage())
+        return result
+
+    def ignore(self, tensors: Any) -> None:
+        """Leave tensors out that were there before."""
+        for tensor in tensors:
+            self._known.add(tensor.untyped_storage()._cdata)
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._known:
+            self._known.add(key)
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(storage, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
+
+
+def plan_memory(stage: Stage, shape: StepShape, autocast: bool) -> Memory:
+    """The memory of a training step.
+
+    Args:
+        stage: not configured yet.
+        shape: of the batch.
+        autocast: whether it runs in bfloat16 autocast.
+    """
+    with torch.device("meta"):
+        stage.configure_model()
+    weights: Counter[str] = Counter()
+    for name, parameter in stage.model.named_parameters():
+        state = "trained" if parameter.requires_grad else "frozen"
+        weights[f"{stage.model.part_of(name)}, {state}"] += _bytes_of(stage.model, name, parameter)
+    trained = sum(parameter.numel() * parameter.element_size() for _, parameter in stage.trained_parameters())
+    return Memory(dict(weights), 2 * trained, _step_bytes(stage.model, shape, autocast))
+
+
+def _bytes_of(model: VisualLanguageModel, name: str, parameter: Tensor) -> int:
+    size = PACKED_BYTES if name in packed_weights(model) else parameter.element_size()
+    return round(parameter.numel() * size)
+
+
+def packed_weights(model: VisualLanguageModel) -> set[str]:
+    """Names of the weights that are held in 4 bits: those of linear layers, but for the head and the adapters."""
+    if not model.language.is_4bit:
+        return set()
+    head = model.language.model.get_output_embeddings()
+    return {
+        f"language.model.{name}.weight"
+        for name, module in model.language.model.named_modules()
+        if isinstance(module, nn.Linear) and module is not head and ".adapters." not in name
+    }
+
+
+def _step_bytes(model: VisualLanguageModel, shape: StepShape, autocast: bool) -> int:
+    """The peak of a step of training, without weights and moments."""
+    packed = [parameter for name, parameter in model.named_parameters() if name in packed_weights(model)]
+    unpacked = max((parameter.numel() * 2 for parameter in packed), default=0)  # one matrix at a time, in bfloat16
+    with FakeTensorMode() as fake:
+        _fill(model, fake)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained)
+        counted = LiveBytes()
+        counted.ignore([*model.parameters(), *model.buffers()])
+        model.train()
+        with counted:
+            with torch.autocast("cpu", torch.bfloat16) if autocast else nullcontext():
+                loss = token_losses(_predict(model, shape)).sum()
+            loss.backward()
+            del loss
+        moments = 8 * sum(parameter.numel() for parameter in trained)
+        working, counted.peak = counted.peak, 0
+        with counted:
+            optimizer.step()
+    return max(working + unpacked, counted.peak - moments)
+
+
+def _fill(model: nn.Module, fake: FakeTensorMode) -> None:
+    """Put tensors with a device in the place of those without; what is shared stays shared."""
+    known: dict[int, Any] = {}
+
+    def filled(tensor: Tensor) -> Any:
+        if id(tensor) not in known:
+            empty = torch.empty(tensor.shape, dtype=tensor.dtype)
+            known[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+        return known[id(tensor)]
+
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            tensors.update({name: filled(tensor) for name, tensor in tensors.items() if tensor is not None})
+
+
+def _predict(model: VisualLanguageModel, shape: StepShape) -> TokenPredictions:
+    """What `VisualLanguageModel.forward` does, without looking at the content of the batch."""
+    language = model.language
+    question_ids_BS = torch.zeros(shape.rows, shape.question_tokens, dtype=torch.long)
+    rows = [row for row in range(shape.rows) for _ in range(shape.images_per_row)][: shape.pairs]
+    pairs = torch.tensor(rows), torch.zeros(len(rows), dtype=torch.long)
+    text_BTD = language.embed(torch.zeros(shape.rows, shape.text_tokens + shape.images_per_row, dtype=torch.long))
+    vectors = [text_BTD.reshape(-1, language.width)]
+    length = shape.text_tokens
+    if model.vision is not None:
+        pixels_ICHW = torch.zeros(shape.images, 3, model.vision.image_size, model.vision.image_size, dtype=torch.uint8)
+        features_LIPV = model.vision(pixels_ICHW)
+        question = question_ids_BS, question_ids_BS.bool()
+        tokens_NQD = torch.cat([bridge(features_LIPV, *pairs, *question) for bridge in model.bridges.values()], dim=1)
+        vectors.append(tokens_NQD.reshape(-1, language.width).to(text_BTD.dtype))
+        length += shape.images_per_row * tokens_NQD.shape[1]
+    if model.soft_prompt is not None:
+        vectors.append(model.soft_prompt()[None].to(text_BTD.dtype))
+    source = torch.cat(vectors)
+    embeddings_BTD = source[torch.zeros(shape.rows, length, dtype=torch.long)]
+    language.route.level_B = torch.zeros(shape.rows, dtype=torch.long)
+    logits_MV = _logits(language, embeddings_BTD, shape)
+    supervised_M = torch.zeros(shape.supervised_tokens, dtype=torch.long)
+    return TokenPredictions(logits_MV, supervised_M, supervised_M)
+
+
+def _logits(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> Tensor:
+    rows, length, _ = embeddings_BTD.shape
+    first_M = torch.zeros(shape.supervised_tokens, dtype=torch.long)
+    if language.seq2seq:
+        read = length - shape.answer_tokens
+        logits_BAV = language.model(
+            inputs_embeds=embeddings_BTD[:, :read],
+            attention_mask=torch.zeros(rows, 1, 1, read, dtype=embeddings_BTD.dtype),
+            decoder_input_ids=torch.zeros(rows, shape.answer_tokens, dtype=torch.long),
+            use_cache=False,
+        ).logits
+        return logits_BAV.flatten(0, 1)[first_M]
+    hidden_BTD = language.model.base_model(
+        inputs_embeds=embeddings_BTD,
+        attention_mask=torch.zeros(rows, 1, length, length, dtype=torch.bool),
+        position_ids=torch.zeros(rows, length, dtype=torch.long),
+        use_cache=False,
+    ).last_hidden_state
+    return language.model.get_output_embeddings()(hidden_BTD.flatten(0, 1)[first_M])
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+
+class _PlanCLI(TriscopeCLI):
+    """Reads a command line as `fit` does; starts nothing."""
+
+    def before_instantiate_classes(self) -> None:
+        """A folder with a run in it is not touched."""
+
+    def instantiate_trainer(self, **kwargs: object) -> Any:
+        """None is needed, nor a GPU."""
+        return SimpleNamespace(loggers=[], **vars(self._get(self.config_init, "trainer")))
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        print(plan_text(self.model, self.datamodule, self.trainer))
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point of `triscope fit --plan`.
+
+    Args:
+        arguments: from `fit` on, without `--plan`.
+    """
+    _PlanCLI(arguments)
+
+
+def plan_text(stage: Stage, data: DataModule, trainer: Any) -> str:
+    """Memory and steps of a run as text."""
+    shape, seen = _largest_batch(stage, data)
+    precision = next((plugin.precision for plugin in trainer.plugins or [] if hasattr(plugin, "precision")), trainer.precision)
+    strategy = trainer.strategy if isinstance(trainer.strategy, str) else type(trainer.strategy).__name__
+    memory = plan_memory(stage, shape, autocast=precision == "bf16-mixed")
+    lines = [(f"weights of {part}", size) for part, size in memory.weights.items()]
+    lines += [("moments of the optimizer", memory.optimizer), ("activations, gradients", memory.step), ("in all", memory.total)]
+    width = max(len(name) for name, _ in lines)
+    text = [f"{name:<{width}}  {size / 2**30:8.3f} GiB" for name, size in lines]
+    text.append(f"one device, {precision}; {shape.rows} rows, {shape.images} images, {shape.text_tokens} text tokens ({seen})")
+    if strategy == "ShardedStrategy":
+        text.append("sharded: weights, moments and gradients are divided by the number of processes, but for 4-bit weights")
+    if torch.cuda.is_available():
+        room = torch.cuda.get_device_properties(0).total_memory
+        text.append(f"this GPU has {room / 2**30:.1f} GiB: {'it fits' if memory.total < 0.95 * room else 'it does not fit'}")
+    return "\n".join([*text, *_steps(data, trainer)])
+
+
+def _largest_batch(stage: Stage, data: DataModule) -> tuple[StepShape, str]:
+    """The largest sizes of some training batches, or those that the prompt style allows where the data is not here."""
+    with torch.device("meta"):
+        stage.configure_model()
+    data.workers = 0
+    try:
+        loader = data.training_loader(stage.tokenizers(), stage.accepted_levels)
+        shapes = [StepShape.of(batch) for batch in itertools.islice(loader, SAMPLED_BATCHES)]
+    except TriscopeError:
+        rows = data.samples_per_batch * (data.conversations_per_image or 1)
+        return full_shape(data.prompt_style, rows, data.samples_per_batch), "as long as they may be: the data is not here"
+    sizes = {field.name: max(getattr(shape, field.name) for shape in shapes) for field in fields(StepShape)}
+    return StepShape(**sizes), f"the largest sizes of {len(shapes)} batches of the training data"
+
+
+def full_shape(style: PromptStyle, rows: int, images: int) -> StepShape:
+    """A batch whose prompts and answers are as long as they may be."""
+    return StepShape(
+        rows=rows,
+        images=images,
+        pairs=rows,
+        images_per_row=1,
+        text_tokens=style.max_prompt_tokens + style.max_answer_tokens,
+        answer_tokens=style.max_answer_tokens,
+        supervised_tokens=rows * style.max_answer_tokens,
+        question_tokens=style.max_question_tokens,
+    )
+
+
+def _steps(data: DataModule, trainer: Any) -> list[str]:
+    samples = data.samples_per_batch * (trainer.accumulate_grad_batches or 1)
+    text = f"{trainer.max_steps:,} steps of {samples} samples on each device (devices: {trainer.devices})"
+    try:
+        epoch = data.samples_per_epoch or sum(len(data.shards(folder)) for folder in data.train)
+    except TriscopeError as error:
+        return [text, str(error)]
+    return [text, f"an epoch has {epoch:,} samples: {trainer.max_steps * samples / epoch:.3g} epochs on one device"]

@@ -1,0 +1,100 @@
+"""The plan says what a run then takes."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tiny_model import fit_arguments, prepare, tiny_data, tiny_model, write_tiny_shards
+from triscope.app.plan import LiveBytes, Memory, StepShape, packed_weights, plan_memory
+from triscope.cli import main
+from triscope.stages import MixtureStage, RegionLevelStage
+from triscope.stages.base import token_losses
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    """Frozen bases, and shards beside them."""
+    folder = prepare(tmp_path_factory.mktemp("base"))
+    prepare(folder, "t5")
+    write_tiny_shards(folder / "shards", count=16)
+    return folder
+
+
+def measured(stage, batch) -> Memory:
+    """The bytes of tensors that are alive in a second step on a real batch."""
+    stage.configure_model()
+    stage.model.train()
+    trained = [parameter for _, parameter in stage.trained_parameters()]
+    optimizer = torch.optim.AdamW(trained)
+    for _ in range(2):
+        optimizer.zero_grad()
+        with LiveBytes() as counted:
+            counted.ignore(stage.model.state_dict().values())
+            loss = token_losses(stage.model(batch)).sum()
+            loss.backward()
+            del loss
+            working, counted.peak = counted.peak, 0
+            optimizer.step()
+        states = sum(each.nbytes for state in optimizer.state.values() for each in state.values())
+    weights = sum(parameter.nbytes for parameter in stage.model.parameters())
+    return Memory({"all": weights}, states, max(working, counted.peak))
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["", "with activation checkpointing"])
+def test_the_memory_is_within_15_percent_of_what_is_measured(base, kind, checkpointing):
+    def stage() -> MixtureStage:
+        return MixtureStage(lambda: tiny_model(base, kind, checkpointing=checkpointing))
+
+    told = stage()
+    told.configure_model()
+    loader = tiny_data(str(base / "shards"), 16).training_loader(told.tokenizers())
+    batch = next(iter(loader))
+    plan, found = plan_memory(stage(), StepShape.of(batch), autocast=False), measured(stage(), batch)
+    print(f"{kind}: planned {plan.step:,} and measured {found.step:,} bytes of a step; {plan.total:,} and {found.total:,} in all")
+    assert sum(plan.weights.values()) == found.weights["all"]
+    assert plan.step == pytest.approx(found.step, rel=0.15)
+    assert plan.total == pytest.approx(found.total, rel=0.15)
+
+
+def test_checkpointing_saves_memory_in_the_plan(base):
+    shape = StepShape(8, 8, 8, 1, 200, 20, 160, 20)
+    without, with_it = (
+        plan_memory(RegionLevelStage(lambda on=on: tiny_model(base, checkpointing=on)), shape, autocast=False).step  # type: ignore[misc]
+        for on in (False, True)
+    )
+    assert with_it < 0.8 * without
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_the_weights_in_4_bits_are_those_that_are_packed(base, kind):
+    with torch.device("meta"):
+        planned = packed_weights(tiny_model(base, kind, dtype="nf4"))
+    packed = {name for name, each in tiny_model(base, kind, dtype="nf4").named_parameters() if not each.is_floating_point()}
+    assert planned == {name.replace(".wo.linear.", ".wo.") for name in packed} and planned
+
+
+def test_a_plan_is_printed_and_nothing_is_started(base, tmp_path, capsys):
+    run = tmp_path / "run"
+    main([*fit_arguments(base, str(base / "shards"), run), "--plan"])
+    told = capsys.readouterr().out
+    for part in ("weights of language, frozen", "weights of qformer, trained", "moments of the optimizer", "in all", " GiB"):
+        assert part in told
+    assert "4 steps of 2 samples on each device" in told and "an epoch has 16 samples: 0.5 epochs" in told
+    assert not run.exists()
+
+
+def test_a_plan_without_the_data_says_so(base, tmp_path, capsys):
+    main([*fit_arguments(base, str(tmp_path / "nowhere"), tmp_path / "run"), "--plan"])
+    assert "the data is not here" in capsys.readouterr().out
+
+
+def test_live_bytes_count_what_is_alive():
+    with LiveBytes() as counted:
+        for _ in itertools.repeat(None, 3):
+            first = torch.zeros(1000)
+            second = first.view(10, 100) + 1
+            del first, second
+    assert (counted.live, counted.peak) == (0, 8000)

@@ -1,0 +1,91 @@
+"""The whole path in 4 bits, on the CPU: quantise, train, save, resume, validate, export."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.resume.test_resume import Losses
+from tests.tiny_model import awake, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
+from triscope.checkpoints.slices import read_slice, write_slice
+from triscope.components.language import LanguageModel, PackedOutput
+from triscope.data.errors import ConfigurationError
+from triscope.stages import LanguageStage, MixtureStage
+
+both_kinds = pytest.mark.parametrize("kind", ["llama", "t5"])
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    """Frozen bases of both kinds, and shards beside them."""
+    folder = prepare(tmp_path_factory.mktemp("base"))
+    prepare(folder, "t5")
+    write_tiny_shards(folder / "shards", count=4)
+    return folder
+
+
+def stage_of(base: Path, kind: str, seed: int = 1, dtype: str = "nf4") -> MixtureStage:
+    return MixtureStage(lambda: awake(tiny_model(base, kind, dtype=dtype), seed), learning_rate=0.01, warmup_steps=0)
+
+
+@both_kinds
+def test_a_run_in_4_bits_trains_saves_resumes_validates_and_exports(base, tmp_path, kind):
+    data = lambda: tiny_data(str(base / "shards"))  # noqa: E731
+    straight, first, rest = Losses(), Losses(stop_after=2), Losses()
+    whole = stage_of(base, kind)
+    trainer = tiny_trainer(tmp_path, max_steps=4, callbacks=[straight], limit_val_batches=1.0)
+    trainer.fit(whole, data())
+    frozen = {name: each for name, each in whole.model.named_parameters() if not each.requires_grad}
+    assert sum(each.dtype == torch.uint8 for each in frozen.values()) > 10
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        tiny_trainer(tmp_path, max_steps=4, callbacks=[first]).fit(stage_of(base, kind), data())
+        raise KeyboardInterrupt  # which Lightning may have taken for a graceful end
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert kept.keys() == {f"model.{name}" for name, _ in whole.trained_parameters()}
+    resumed = stage_of(base, kind, seed=2)
+    tiny_trainer(tmp_path, max_steps=4, callbacks=[rest]).fit(
+        resumed, data(), ckpt_path=tmp_path / "last.ckpt", weights_only=True
+    )
+    assert first.losses + rest.losses == straight.losses
+    for name, parameter in whole.trained_parameters():
+        assert torch.equal(parameter, resumed.model.get_parameter(name))
+
+    (scores,) = trainer.validate(whole, data(), verbose=False)
+    assert math.isfinite(scores["validation/loss"])
+    trainer.save_checkpoint(tmp_path / "end.ckpt")
+    exported = load_file(write_slice(read_slice(tmp_path / "end.ckpt"), tmp_path / "slice", {}) / "parts.safetensors")
+    assert exported.keys() == {name for name, _ in whole.trained_parameters()}
+
+
+@both_kinds
+def test_the_loss_in_4_bits_is_near_that_of_the_whole_weights(base, tmp_path, kind):
+    losses = []
+    for dtype in ("float32", "nf4"):
+        recorder = Losses()
+        trainer = tiny_trainer(tmp_path, max_steps=1, callbacks=[recorder])
+        trainer.fit(stage_of(base, kind, dtype=dtype), tiny_data(str(base / "shards")))
+        losses += recorder.losses
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+
+
+def test_every_matrix_of_t5_is_packed_but_the_head(base):
+    model = LanguageModel(str(base / "t5"), dtype="nf4", adapter_bottleneck=None).model
+    outputs = [module for module in model.modules() if isinstance(module, PackedOutput)]
+    assert len(outputs) == 4
+    whole = [name for name, module in model.named_modules() if type(module) is torch.nn.Linear]
+    assert whole == ["lm_head"]
+    read = LanguageModel(str(base / "t5"), dtype="bfloat16", adapter_bottleneck=None).model.encoder.block[0].layer[1]
+    x = torch.randn(5, 48, dtype=torch.bfloat16)
+    exact, packed = read.DenseReluDense.wo(x), outputs[0](x)
+    assert packed.dtype == torch.bfloat16
+    assert (packed - exact).norm() < 0.2 * exact.norm()
+
+
+def test_a_language_model_that_trains_cannot_be_in_4_bits(base):
+    stage = LanguageStage(lambda: tiny_model(base, dtype="nf4", soft_prompt=False))
+    with pytest.raises(ConfigurationError, match="found nf4 in a stage that trains the language model; expected no 4 bits"):
+        stage.configure_model()
