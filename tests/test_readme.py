@@ -18,7 +18,9 @@ from triscope.data.shards import ShardSet
 
 README = REPOSITORY / "README.md"
 RUN_ELSEWHERE = commands(section(README, "Your own data"))  # by tests/recipes/test_your_own_data.py
-COMMANDS = [(document, words) for document in DOCUMENTS for words in commands(document.read_text()) if words not in RUN_ELSEWHERE]
+TYPED = [(document, words) for document in DOCUMENTS for words in commands(document.read_text()) if words not in RUN_ELSEWHERE]
+# What torchrun starts is checked like what is typed.
+COMMANDS = [(document, words[words.index("--no-python") + 1 :] if words[0] == "torchrun" else words) for document, words in TYPED]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 LIGHTNING = ("fit", "validate", "test", "predict")
 
@@ -96,13 +98,13 @@ def test_training_and_evaluation_take_the_arguments(words, request, tmp_path):
         Image.new("RGB", (8, 8)).save(photo)
         words = predict_arguments([str(photo) if word == "photo.jpg" else word for word in words], tmp_path / "shards")[1:]
     # A run's configuration is that of its recipe: it is there once the recipe was run.
-    words = [re.sub(r"^runs/(\w+)/config.yaml$", r"conf/recipe/\1.yaml", word) for word in words]
+    words = [re.sub(r"^runs/(\w+)/config.yaml$", r"conf/recipe/\1.yaml", word) for word in words if word != "--plan"]
     # So is a model folder, once it was imported or exported.
     words = [re.sub(r"^weights/\w+$", "conf/recipe/lion_joint.yaml", word) for word in words]
     lightning_parser().parse_args([command, *words])
 
 
-@pytest.mark.parametrize("command", ["demo", "export", "import", "report"])
+@pytest.mark.parametrize("command", ["demo", "doctor", "export", "import", "report"])
 def test_other_commands_know_their_options(command, capsys):
     arguments = [word for param in commands_of("triscope", command) for word in param.values[0]]
     with pytest.raises(SystemExit):

@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY
 from tests.data.tiny import ask, sample, word_tokenizer, write_shards
 from triscope.components.aggregator import AggregatorBridge
 from triscope.components.alignment import SemanticAlignment
-from triscope.components.language import LanguageModel, TokenPredictions
+from triscope.components.language import LanguageModel, Precision, TokenPredictions
 from triscope.components.qformer import QFormerBridge
 from triscope.components.soft_prompt import SoftPrompt
 from triscope.components.vision import VisionEncoder
@@ -64,6 +64,8 @@ def tiny_model(
     soft_prompt: bool = True,
     dropout: float = 0.0,
     aligned: bool = False,
+    dtype: Precision = "float32",
+    checkpointing: bool = False,
 ) -> VisualLanguageModel:
     """A LION over the base that `prepare` wrote, new parts as they are initialised; its images may guide each other."""
     alignment = partial(SemanticAlignment, read_layer=1, guide_layer=2) if aligned else None
@@ -71,8 +73,9 @@ def tiny_model(
         "qformer": partial(QFormerBridge, **QFORMER, dropout=dropout, alignment=alignment),
         "aggregator": partial(AggregatorBridge, **AGGREGATOR, dropout=dropout),
     }
+    language = partial(LanguageModel, dtype=dtype, adapter_bottleneck=4, activation_checkpointing=checkpointing)
     return VisualLanguageModel(
-        language=lambda: LanguageModel(str(folder / kind), adapter_bottleneck=4),
+        language=lambda: language(str(folder / kind), config_overrides={"dropout_rate": dropout} if kind == "t5" else None),
         vision=lambda: VisionEncoder(**TOWER, tower_options=TOWER_OPTIONS, weights=str(folder / "tower.safetensors")),
         bridges={name: all_bridges[name] for name in bridges},
         soft_prompt=partial(SoftPrompt, init_std=0.2) if soft_prompt else None,

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from triscope.callbacks import DataHealth, PartsTable, PictureBoard, RoutingPicture, Throughput
 from triscope.checkpoints.folder import folders_as_recipes
+from triscope.checkpoints.whole import WholeCheckpoints
 from triscope.data.datamodule import DataModule
 from triscope.data.errors import ConfigurationError, TriscopeError
 from triscope.stages import Stage
@@ -23,6 +24,7 @@ triscope: language models that see the whole image, its regions, and several ima
 
   triscope fit      -c conf/recipe/lion_2_region.yaml
   triscope fit      -c conf/recipe/lion_2_region.yaml --model.init_args.model conf/model/lion_4b.yaml --run.folder runs/4b
+  triscope fit      -c conf/recipe/lion_2_region.yaml --plan                  (memory and steps; nothing is started)
   triscope fit      -c conf/recipe/lion_2_region.yaml --ckpt_path runs/lion_2_region/checkpoints/last.ckpt    (resume)
   triscope validate -c runs/lion_2_region/config.yaml --ckpt_path runs/lion_2_region/checkpoints/last.ckpt
   triscope test     -c runs/lion_2_region/config.yaml --ckpt_path runs/lion_2_region/checkpoints/last.ckpt
@@ -32,6 +34,7 @@ triscope: language models that see the whole image, its regions, and several ima
   triscope compare  runs/lion_joint runs/lion_3_mixture                       paired differences, and what changed
   triscope import   lion LION-FlanT5-XL.pth --out weights/lion                published weights (then: predict -c weights/lion)
   triscope export   runs/lion_3_mixture --out slices/mine                     trained parts as safetensors
+  triscope doctor                                                             what this machine can run, and what is missing
 
 Each command has --help. Recipes are in conf/recipe, model sizes in conf/model, hardware in conf/trainer, data in conf/data.
 """
@@ -72,7 +75,14 @@ class TriscopeCLI(LightningCLI):
         parser.add_argument("--run.folder", type=str, default="runs/untitled", help="for configuration, logs, checkpoints")
         parser.add_argument("--run.wandb", type=str, default="offline", help="offline, online or disabled")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({"checkpoint.save_last": True, "checkpoint.save_top_k": 0, "checkpoint.every_n_train_steps": 500})
+        parser.set_defaults(
+            {
+                "checkpoint.save_last": True,
+                "checkpoint.save_top_k": 0,
+                "checkpoint.every_n_train_steps": 500,
+                "checkpoint.enable_version_counter": False,  # `last.ckpt` is the last one, in a resumed run too
+            }
+        )
 
     def before_instantiate_classes(self) -> None:
         """Refuse to write a new run over an old one, and put checkpoints into the run's folder."""
@@ -92,7 +102,9 @@ class TriscopeCLI(LightningCLI):
         """The trainer with the run's folder and loggers; what is evaluated later is logged in a folder of its own."""
         folder, wandb = self._get(self.config_init, "run.folder"), self._get(self.config_init, "run.wandb")
         logs = folder if self.subcommand == "fit" else os.path.join(folder, str(self.subcommand))
-        return super().instantiate_trainer(default_root_dir=folder, logger=run_loggers(logs, wandb), **kwargs)
+        asked = self._get(self.config_init, "trainer.plugins") or []
+        plugins = [*(asked if isinstance(asked, list) else [asked]), WholeCheckpoints()]
+        return super().instantiate_trainer(default_root_dir=folder, logger=run_loggers(logs, wandb), plugins=plugins, **kwargs)
 
 
 def run_loggers(folder: str | Path, wandb: str = "offline") -> list[Logger]:
@@ -136,6 +148,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if command == "predict" and "--picture" in arguments:
             _run("ask", arguments[1:])
+        elif command == "fit" and "--plan" in arguments:
+            _run("plan", [argument for argument in arguments if argument != "--plan"])
         elif command in ("fit", "validate", "test", "predict"):
             with folders_as_recipes(arguments) as opened:
                 TriscopeCLI(opened)
@@ -158,8 +172,10 @@ _COMMANDS = {
     "ask": "triscope.app.ask",
     "compare": "triscope.app.compare",
     "demo": "triscope.app.demo",
+    "doctor": "triscope.app.doctor",
     "export": "triscope.checkpoints.export",
     "import": "triscope.checkpoints.import_weights",
+    "plan": "triscope.app.plan",
     "report": "triscope.app.report",
 }
 

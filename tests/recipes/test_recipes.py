@@ -24,6 +24,7 @@ OVERLAYS = [CONF / "recipe" / "on_scenes.yaml"]  # laid over a recipe, no recipe
 # Which module of triscope.stages has the stages for a model, by the beginning of its file's name.
 STAGES_OF = {"lion": "lion", "sam": "sam", "micro": "language"}
 PUBLISHED = [file for file in RECIPES if file.stem.startswith(("lion", "sam"))]  # recipes of published systems
+IN_4_BITS = CONF / "trainer" / "gpu_4bit.yaml"  # laid over a recipe: it says something of trainer, model and data
 T5 = {
     **{"model_type": "t5", "vocab_size": 64, "d_model": 2048, "d_kv": 64, "d_ff": 64, "num_layers": 2, "num_heads": 32},
     **{"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
@@ -141,11 +142,29 @@ def test_a_recipe_builds_its_stage_and_data(recipe, overlay):
     assert data.image_size == 224
 
 
-@pytest.mark.parametrize("file", [*TRAINERS, *DATA], ids=lambda file: f"{file.parent.name}/{file.stem}")
+@pytest.mark.parametrize("file", sorted({*TRAINERS, *DATA} - {IN_4_BITS}), ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_hardware_and_data_can_be_swapped(file):
     section = file.parent.name
     config = parsed("-c", str(PUBLISHED[0]), f"--{section}", str(file))
     assert contains(config[section], yaml.safe_load(file.read_text()))
+
+
+@pytest.mark.parametrize("recipe", PUBLISHED, ids=lambda file: file.stem)
+def test_4_bits_are_laid_over_a_recipe_and_change_nothing_else(recipe):
+    plain, packed = parsed("-c", str(recipe)), parsed("-c", str(recipe), "-c", str(IN_4_BITS))
+    assert contains(packed, yaml.safe_load(IN_4_BITS.read_text()))
+    language = packed["model"]["init_args"]["model"]["init_args"]["language"]["init_args"]
+    before = plain["model"]["init_args"]["model"]["init_args"]["language"]["init_args"]
+    assert {key for key in language if language[key] != before[key]} <= {"dtype", "activation_checkpointing"}
+    for config in (plain, packed):
+        del config["model"]["init_args"]["model"]["init_args"]["language"]
+    assert packed["model"] == plain["model"]
+
+
+@pytest.mark.parametrize(("old", "new"), itertools.permutations([file for file in TRAINERS if file != IN_4_BITS], 2))
+def test_swapping_the_trainer_file_keeps_nothing_of_the_old_one(old, new):
+    once, twice = (parsed("-c", str(PUBLISHED[0]), *(f"--trainer={file}" for file in files)) for files in ([new], [old, new]))
+    assert twice["trainer"] == once["trainer"]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda file: file.stem)

@@ -6,6 +6,7 @@ and what memory loses to fragments.
 """
 
 import itertools
+import re
 import weakref
 from collections import Counter
 from contextlib import nullcontext
@@ -30,6 +31,7 @@ from triscope.stages import Stage
 from triscope.stages.base import token_losses
 
 SAMPLED_BATCHES = 32
+OWN = re.compile(r"\.(?:adapters|lora_\w+)\.")  # in the names of what stands beside the language model's own matrices
 PACKED_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight in NF4 with double quantisation, its scales included
 
 
@@ -155,14 +157,14 @@ def _bytes_of(model: VisualLanguageModel, name: str, parameter: Tensor) -> int:
 
 
 def packed_weights(model: VisualLanguageModel) -> set[str]:
-    """Names of the weights that are held in 4 bits: those of linear layers, but for the head and the adapters."""
+    """Names of the weights that are held in 4 bits: those of linear layers, but for the head, adapters and LoRA."""
     if not model.language.is_4bit:
         return set()
     head = model.language.model.get_output_embeddings()
     return {
         f"language.model.{name}.weight"
         for name, module in model.language.model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head and ".adapters." not in name
+        if isinstance(module, nn.Linear) and module is not head and not OWN.search(name)
     }
 
 

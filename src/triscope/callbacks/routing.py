@@ -8,21 +8,23 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from triscope.callbacks.pictures import log_picture
 from triscope.components.adapters import AdapterMixture
+from triscope.distributed import whole
 from triscope.stages.base import Stage
 
 
 class RoutingPicture(lightning.Callback):
     """Draws, after each validation, the mean router weight of every adapter for every level and layer."""
 
-    @rank_zero_only
     def on_validation_end(self, trainer: lightning.Trainer, stage: Stage) -> None:
         """Draw the picture where the model has a router."""
-        if not trainer.sanity_checking and (weights := router_weights(stage)) is not None:
+        if trainer.sanity_checking:
+            return
+        weights = router_weights(stage)  # on all ranks: together they may hold it
+        if weights is not None and trainer.is_global_zero:
             log_picture(trainer, "routing", routing_picture(weights, stage.levels), "share of each adapter, by layer and level")
 
 
@@ -30,7 +32,7 @@ def router_weights(stage: Stage) -> torch.Tensor | None:
     """Mean weight over the width: (layers, levels, adapters); None for a model without a router."""
     mixtures = [module for module in stage.model.modules() if isinstance(module, AdapterMixture)]
     routed = [
-        torch.stack([mixture.router[level].mean(1) for level in mixture.adapters], dim=1)
+        torch.stack([whole(mixture.router[level]).mean(1) for level in mixture.adapters], dim=1)
         for mixture in mixtures
         if mixture.router is not None
     ]

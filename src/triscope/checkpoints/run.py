@@ -11,7 +11,7 @@ from torch import Tensor
 
 from triscope.checkpoints.folder import build_stage
 from triscope.checkpoints.slices import read_slice
-from triscope.data.errors import ConfigurationError
+from triscope.data.errors import BadShardError, ConfigurationError
 from triscope.data.shards import ShardSet
 from triscope.model import VisualLanguageModel
 
@@ -109,4 +109,7 @@ class Run:
 
 def _fingerprint(folder: str) -> str:
     """The content of a training set, or a word where it is gone."""
-    return ShardSet.open(folder).fingerprint if Path(folder).exists() else "no longer there"
+    try:
+        return ShardSet.open(folder).fingerprint
+    except BadShardError:
+        return "no longer there"

@@ -7,7 +7,7 @@ as safetensors, and beside them a manifest that says what they are and where the
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -23,10 +23,16 @@ MANIFEST_FILE = "manifest.json"
 _PREFIX = "model."
 
 
-def trained_state(model: VisualLanguageModel) -> dict[str, Tensor]:
-    """Name and tensor of every parameter that trains, in the model's own state."""
+def trained_state(model: VisualLanguageModel, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Name and tensor of every parameter that trains.
+
+    Args:
+        model: says what trains.
+        state: of the model, where it is already at hand (put together from several processes, for one).
+    """
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    return {name: tensor for name, tensor in model.state_dict().items() if name in trained}
+    state = model.state_dict() if state is None else state
+    return {name: tensor for name, tensor in state.items() if name in trained}
 
 
 def read_slice(path: str | Path) -> dict[str, Tensor]:
@@ -76,7 +82,7 @@ def warm_start(model: VisualLanguageModel, path: str | Path, parts: Iterable[str
     from stage 2 (spec 3.1): adapters carry their level in their name, so merging needs no renumbering.
 
     Args:
-        model: filled in place.
+        model: filled in place; on the meta device, only whether the parts fit is checked.
         path: anything `read_slice` reads.
         parts: names as in `VisualLanguageModel.part_of`.
 
@@ -98,7 +104,8 @@ def warm_start(model: VisualLanguageModel, path: str | Path, parts: Iterable[str
             if given[name].shape != wanted[name].shape:
                 problem = f"{name} of shape {tuple(given[name].shape)}"
                 raise _misfit(path, part, problem, f"use the model size it was trained with ({tuple(wanted[name].shape)} here)")
-    model.load_state_dict({name: given[name].to(tensor.dtype) for name, tensor in wanted.items()}, strict=False, assign=False)
+    if not any(tensor.is_meta for tensor in wanted.values()):
+        model.load_state_dict({name: given[name].to(tensor.dtype) for name, tensor in wanted.items()}, strict=False)
 
 
 def _misfit(path: str | Path, part: str, found: str, remedy: str) -> ConfigurationError:

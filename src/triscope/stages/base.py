@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import lightning.pytorch as lightning
 import numpy as np
@@ -26,7 +26,7 @@ from triscope.data.datamodule import Split
 from triscope.data.errors import ConfigurationError, TriscopeError
 from triscope.data.prompts import Tokenizers, parse_box
 from triscope.data.sample import Level
-from triscope.distributed import gathered
+from triscope.distributed import gathered, placed, whole
 from triscope.evaluation.predictions import Prediction, distinct, write_predictions
 from triscope.evaluation.results import results_table, write_results
 from triscope.evaluation.tasks import score
@@ -106,6 +106,7 @@ class Stage(lightning.LightningModule):
         self.strict_loading = False  # checkpoints hold trained parts only
         self.origin: dict[str, str] = {}
         self.predictions: dict[str, dict[str, list[Prediction]]] = {}  # by set and control
+        self.validation_losses: dict[tuple[int, str], RowLoss] = {}  # by set and key
         self.supervised_tokens = 0
         self.build_model = model
         self._warm_start = warm_start or []
@@ -122,20 +123,8 @@ class Stage(lightning.LightningModule):
         """Build the model, reduce it to what this stage uses, take the warm start, and freeze what does not train."""
         if hasattr(self, "model"):
             return
-        try:
-            self.model = self.build_model()
-        except TriscopeError:
-            raise
-        except ValueError as error:  # of a component, which says what was found, what was expected, and what to do
-            raise ConfigurationError("model", str(error), "parts that fit each other", "correct the model's file") from error
-        self.model.keep_only(self.bridges, self.levels)
-        for source in self._warm_start:
-            warm_start(self.model, source.checkpoint, source.parts)
-            self.origin.update(dict.fromkeys(source.parts, source.checkpoint))
-        trained_parts = {*self.trained_parts, *TRAINED_WHERE_PRESENT}
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(self.model.part_of(name) in trained_parts)
-        unknown = set(self._learning_rate_scales) - trained_parts
+        self.model = placed(self._built, None if self._trainer is None else self._trainer.strategy)
+        unknown = set(self._learning_rate_scales) - {*self.trained_parts, *TRAINED_WHERE_PRESENT}
         if unknown:
             raise ConfigurationError(
                 "model.init_args.learning_rate_scales",
@@ -143,6 +132,25 @@ class Stage(lightning.LightningModule):
                 f"parts that train: {list(self.trained_parts)}",
                 "correct the name",
             )
+
+    def _built(self) -> VisualLanguageModel:
+        try:
+            model = self.build_model()
+        except TriscopeError:
+            raise
+        except ValueError as error:  # of a component, which says what was found, what was expected, and what to do
+            raise ConfigurationError("model", str(error), "parts that fit each other", "correct the model's file") from error
+        model.keep_only(self.bridges, self.levels)
+        if model.language.is_4bit and "language" in self.trained_parts:
+            remedy = "set the language model's dtype to float32 or bfloat16"
+            raise ConfigurationError("model.language.dtype", "nf4 in a stage that trains the language model", "no 4 bits", remedy)
+        for source in self._warm_start:
+            warm_start(model, source.checkpoint, source.parts)
+            self.origin.update(dict.fromkeys(source.parts, source.checkpoint))
+        trained_parts = {*self.trained_parts, *TRAINED_WHERE_PRESENT}
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(model.part_of(name) in trained_parts)
+        return model
 
     def configure_optimizers(self) -> Any:
         """AdamW with a group for every learning rate and weight decay; linear warm-up, then cosine, both by step.
@@ -187,7 +195,8 @@ class Stage(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Keep trained parts only: a frozen 12B model does not belong into every checkpoint."""
-        checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in trained_state(self.model).items()}
+        state = {name.removeprefix("model."): tensor for name, tensor in checkpoint["state_dict"].items()}
+        checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in trained_state(self.model, state).items()}
 
     # Learning ---------------------------------------------------------------------------------------------------------
 
@@ -203,7 +212,8 @@ class Stage(lightning.LightningModule):
         losses_M = token_losses(predictions)
         self.supervised_tokens += len(losses_M)
         if self._is_logged_step:
-            self._log_losses("train", batch, losses_M.detach(), predictions.row_M)
+            for name, loss in mean_losses(gathered(row_losses(batch, losses_M, predictions.row_M))).items():
+                self.log(f"train/{name}", loss, prog_bar=name == "loss")
         return losses_M.sum()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -217,7 +227,7 @@ class Stage(lightning.LightningModule):
             gradient.mul_(factor)
         self.supervised_tokens = 0
         if self._is_logged_step:
-            self.log("learning/gradient_norm", torch.nn.utils.get_total_norm(gradients))
+            self.log("learning/gradient_norm", whole(torch.nn.utils.get_total_norm(gradients)))
 
     @property
     def _is_logged_step(self) -> bool:
@@ -233,32 +243,30 @@ class Stage(lightning.LightningModule):
         minimum = self._minimum_learning_rate / self._learning_rate
         return minimum + (1 - minimum) * 0.5 * (1 + math.cos(math.pi * progress))
 
-    def _log_losses(self, split: str, batch: Batch, losses_M: Tensor, row_M: Tensor) -> None:
-        """Mean token loss, of all rows and of each task."""
-        self.log(f"{split}/loss", losses_M.mean(), prog_bar=True, batch_size=len(losses_M))
-        for task, rows in _rows_by_task(batch).items():
-            mine_M = torch.isin(row_M, rows.to(row_M.device))
-            if mine_M.any():
-                self.log(f"{split}/loss_{task}", losses_M[mine_M].mean(), batch_size=int(mine_M.sum()))
-
     # Evaluation -------------------------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last epoch's predictions."""
+        """Forget the last epoch's predictions and losses."""
         self.predictions = {}
+        self.validation_losses = {}
 
     on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Loss and written answers of a batch."""
         predictions = self.model(batch)
-        self._log_losses("validation", batch, token_losses(predictions), predictions.row_M)
+        losses = row_losses(batch, token_losses(predictions), predictions.row_M)
+        self.validation_losses.update({(dataloader_idx, loss.key): loss for loss in losses})
         self._keep("validation", dataloader_idx, PLAIN, self.answer(batch))
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Written answers with pictures as they are, and under every control (`triscope.data.controls`)."""
-        for control, changed in controls(batch):
+        asked = list(controls(batch))
+        most = max(gathered([len(asked)]))
+        for control, changed in asked:
             self._keep("test", dataloader_idx, control, self.answer(changed))
+        for _ in range(most - len(asked)):
+            self.answer(batch)  # kept by nobody: all ranks of a sharded model write at once
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Written answers of a batch."""
@@ -272,7 +280,10 @@ class Stage(lightning.LightningModule):
         return [Prediction(row, text, parse_box(text, box_format)) for row, text in zip(batch.rows, answers, strict=True)]
 
     def on_validation_epoch_end(self) -> None:
-        """Score the answers of all ranks."""
+        """Score the answers of all ranks, and log the mean loss of all tokens."""
+        # By key, as some ranks repeat a row to have as many.
+        losses = mean_losses(dict(gathered(list(self.validation_losses.items()))).values())
+        self.log_dict({f"validation/{name}": loss for name, loss in losses.items()}, rank_zero_only=True)
         self._gather()
         for name, by_control in self.predictions.items():
             prefix = f"validation/{name}/" if len(self.predictions) > 1 else "validation/"
@@ -326,9 +337,33 @@ def token_losses(predictions: TokenPredictions) -> Tensor:
     return F.cross_entropy(predictions.logits_MV.float(), predictions.targets_M, reduction="none")
 
 
-def _rows_by_task(batch: Batch) -> dict[str, Tensor]:
-    """Numbers of the rows of each task."""
-    numbers = defaultdict(list)
-    for number, row in enumerate(batch.rows):
-        numbers[row.task].append(number)
-    return {task: torch.tensor(rows) for task, rows in numbers.items()}
+class RowLoss(NamedTuple):
+    """The loss of a row of a batch.
+
+    Args:
+        key, task: of the row.
+        loss: sum over its supervised tokens.
+        tokens: how many they are.
+    """
+
+    key: str
+    task: str
+    loss: float
+    tokens: int
+
+
+def row_losses(batch: Batch, losses_M: Tensor, row_M: Tensor) -> list[RowLoss]:
+    """The loss of each row that has a supervised token."""
+    losses_B = losses_M.new_zeros(len(batch)).index_add_(0, row_M, losses_M.detach()).tolist()
+    tokens_B = row_M.bincount(minlength=len(batch)).tolist()
+    rows = zip(batch.rows, losses_B, tokens_B, strict=True)
+    return [RowLoss(row.key, row.task, loss, tokens) for row, loss, tokens in rows if tokens]
+
+
+def mean_losses(rows: Iterable[RowLoss]) -> dict[str, float]:
+    """Mean token loss as `loss`, and of each task as `loss_<task>`, whatever the order of the rows is."""
+    by_name: dict[str, list[RowLoss]] = defaultdict(list)
+    for row in rows:
+        by_name["loss"].append(row)
+        by_name[f"loss_{row.task}"].append(row)
+    return {name: math.fsum(row.loss for row in some) / sum(row.tokens for row in some) for name, some in by_name.items()}
