@@ -9,6 +9,9 @@ examples:
   python -m data_pipelines info data/vsr
   python -m data_pipelines preview data/vsr --out page.html
   python -m data_pipelines index copied/shards
+  python -m data_pipelines calibrate data/trusted --tagger conf/tagger/open_clip.yaml --out weights/thresholds.txt
+  python -m data_pipelines tag data/vsr --tagger conf/tagger/ram.yaml --out data/vsr_tagged
+  python -m data_pipelines retag data/vsr_tagged --corrections corrections.csv --out data/vsr_corrected
   python -m data_pipelines vocabulary data/scenes_text/train --out data/micro_language
 """
 
@@ -16,13 +19,17 @@ import argparse
 import os
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import docstring_parser
 
 from data_pipelines.convert import convert
+from data_pipelines.engine import in_order, in_order_on_ray
 from data_pipelines.info import info
 from data_pipelines.lint import lint
 from data_pipelines.mmlink.options import DRAWN_DOMAINS, LINKED_DOMAINS, add_step_options, steps_of
@@ -30,8 +37,9 @@ from data_pipelines.preview import preview
 from data_pipelines.report import Budget
 from data_pipelines.sources.catalogue import SOURCES
 from data_pipelines.sources.source import Source
+from data_pipelines.tags.correct import correct
 from triscope.data.errors import TriscopeError
-from triscope.data.shards import index_folder, write_whole
+from triscope.data.shards import ShardSet, index_folder, write_whole
 
 EXAMPLES = {  # of what the arguments of sources are given
     "images": "photos",
@@ -124,6 +132,47 @@ def run_index(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def run_tag(parsed: argparse.Namespace) -> int:
+    """`tag`: a tagger's tags for every picture."""
+    from data_pipelines.tags.tag import tag  # torch, timm and open_clip are slow to import
+    from triscope.tagging.tagger import read_tagger
+
+    source, tagger = ShardSet.open(parsed.folder), read_tagger(parsed.tagger)
+    _say_tags(tag(source, parsed.out, tagger, _engine(parsed), parsed.samples_per_batch, parsed.device), parsed.out)
+    return 0
+
+
+def run_retag(parsed: argparse.Namespace) -> int:
+    """`retag`: tags corrected by hand."""
+    engine: Callable[..., Any] = partial(in_order, workers=parsed.workers, chunk=1)
+    _say_tags(correct(ShardSet.open(parsed.folder), parsed.out, parsed.corrections, engine), parsed.out)
+    return 0
+
+
+def run_calibrate(parsed: argparse.Namespace) -> int:
+    """`calibrate`: thresholds of a tagger."""
+    from data_pipelines.tags.calibrate import calibrate_tagger
+    from triscope.tagging.tagger import read_tagger
+
+    source, tagger = ShardSet.open(parsed.folder), read_tagger(parsed.tagger)
+    print(calibrate_tagger(source, parsed.out, tagger, _engine(parsed), parsed.samples_per_batch, parsed.device).text())
+    print(f"thresholds in {parsed.out}")
+    return 0
+
+
+def _engine(parsed: argparse.Namespace) -> Callable[..., Any]:
+    """What maps over shards; processes are spawned, for torch does not survive a fork."""
+    if parsed.engine == "ray":
+        gpus = 1 if parsed.device.startswith("cuda") else 0
+        return partial(in_order_on_ray, workers=parsed.workers, address=parsed.address, gpus=gpus)
+    return partial(in_order, workers=parsed.workers, chunk=1, start="spawn")
+
+
+def _say_tags(tally: Counter[str], folder: Path) -> None:
+    mean = tally["tags"] / max(tally["pictures"], 1)
+    print(f"{tally['pictures']} pictures in {folder}, {tally['tagged']} with tags, {mean:.2f} tags a picture")
+
+
 def run_vocabulary(parsed: argparse.Namespace) -> int:
     """`vocabulary`: a tokenizer and an untrained language model for the text of shards."""
     from data_pipelines.vocabulary import texts_of, write_untrained_language  # transformers is slow to import
@@ -175,6 +224,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command = _command(commands, "index", run_index, "index shards that came without an index", "copied/shards")
     command.add_argument("folder", type=Path, help="of the shards")
+
+    _add_tags(commands)
 
     example = "data/scenes_text/train --out data/micro_language"
     command = _command(commands, "vocabulary", run_vocabulary, "learn a tokenizer, for a small language model", example)
@@ -257,6 +308,38 @@ def _add_mmlink(commands: argparse._SubParsersAction) -> None:
             add_step_options(pairs)
         _add_samples_per_shard(pairs)
         _add_workers(pairs)
+
+
+def _add_tags(commands: argparse._SubParsersAction) -> None:
+    example = "data/vsr --tagger conf/tagger/ram.yaml --out data/vsr_tagged --workers 8"
+    command = _command(commands, "tag", run_tag, "give every picture the tags of a tagger; goes on where it was cut off", example)
+    command.add_argument("folder", type=Path, help="of the shards; they stay as they are")
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the tagged shards")
+    _add_tagger(command)
+
+    example = "data/trusted --tagger conf/tagger/open_clip.yaml --out weights/thresholds.txt"
+    command = _command(commands, "calibrate", run_calibrate, "find a tagger's thresholds on shards whose tags are right", example)
+    command.add_argument("folder", type=Path, help="of the shards")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="for the thresholds, one a line")
+    _add_tagger(command)
+
+    example = "data/vsr_tagged --corrections corrections.csv --out data/vsr_corrected"
+    command = _command(commands, "retag", run_retag, "correct tags by hand", example)
+    command.add_argument("folder", type=Path, help="of the shards; they stay as they are")
+    command.add_argument(
+        "--corrections", type=Path, required=True, metavar="CSV", help="key,tag,change, where a change is add or drop"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the corrected shards")
+    _add_workers(command)
+
+
+def _add_tagger(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--tagger", type=Path, required=True, metavar="FILE", help="a tagger's configuration, see conf/tagger")
+    command.add_argument("--samples_per_batch", type=_positive, default=16, help="seen at once (default: %(default)s)")
+    command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help="(default: %(default)s)")
+    command.add_argument("--address", help="of a Ray cluster, such as 10.0.0.1:6379; on this machine if left out")
+    _add_workers(command)
 
 
 def _command(

@@ -19,7 +19,8 @@ from triscope.stages import Stage
 
 CONF = REPOSITORY / "conf"
 FILES = sorted(CONF.rglob("*.yaml"))
-MODELS, RECIPES, TRAINERS, DATA = (sorted((CONF / kind).glob("*.yaml")) for kind in ("model", "recipe", "trainer", "data"))
+KINDS = ("model", "recipe", "trainer", "data", "tagger")
+MODELS, RECIPES, TRAINERS, DATA, TAGGERS = (sorted((CONF / kind).glob("*.yaml")) for kind in KINDS)
 OVERLAYS = [CONF / "recipe" / "on_scenes.yaml"]  # laid over a recipe, no recipe by itself
 # Which module of triscope.stages has the stages for a model, by the beginning of its file's name.
 STAGES_OF = {"lion": "lion", "sam": "sam", "micro": "language"}
@@ -78,7 +79,7 @@ def contains(whole: object, stated: object) -> bool:
 
 def test_there_are_at_most_30_files_and_each_is_known_to_these_tests():
     assert len(FILES) <= 30
-    assert sorted([*MODELS, *RECIPES, *TRAINERS, *DATA]) == FILES
+    assert sorted([*MODELS, *RECIPES, *TRAINERS, *DATA, *TAGGERS]) == FILES
 
 
 # Model files ----------------------------------------------------------------------------------------------------------

@@ -15,17 +15,18 @@ class PostNormAttention(nn.Module):
     """Multi-head attention, added to what asked, then normalised: LN(x + O(Attention(x, y))).
 
     Args:
-        width: of the tokens on both sides.
+        width: of the tokens that ask.
         heads: must divide `width`.
         dropout: of attention weights and of the output.
+        memory_width: of the tokens that are read; `width` if None.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float):
+    def __init__(self, width: int, heads: int, dropout: float, memory_width: int | None = None):
         super().__init__()
         self.heads = heads
         self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
+        self.key = nn.Linear(memory_width or width, width)
+        self.value = nn.Linear(memory_width or width, width)
         self.output = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width, eps=1e-12)

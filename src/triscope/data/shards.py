@@ -343,6 +343,35 @@ def shard_name(number: int) -> str:
     return f"shard-{number:06d}.tar"
 
 
+def write_shard(path: Path, samples: Iterable[tuple[Sample, Sequence[bytes]]]) -> Shard:
+    """Write one shard of a set and the offsets beside it; the set's index is left to `write_summary`.
+
+    Args:
+        path: of the tar; it appears there when it is complete.
+        samples: with the encoded pictures of each.
+
+    Raises:
+        BadSampleError: a sample is unusable, or its pictures differ from its record.
+    """
+    shard = ShardFile(path)
+    try:
+        for sample, images in samples:
+            shard.write(sample, images)
+        return shard.finish()
+    except BaseException:
+        shard.abandon()
+        raise
+
+
+def written_shard(path: Path) -> Shard | None:
+    """A shard that `write_shard` has finished, or None if it has not."""
+    beside = path.with_name(offsets_file(path.name))
+    if not path.is_file() or not beside.is_file():
+        return None
+    samples = len(json.loads(beside.read_bytes())["offsets"]) - 1
+    return Shard(path.name, samples, path.stat().st_size, sha256_of(path))
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a text file so that it is there completely or not at all."""
     part = path.with_name(f".{path.name}{PART_SUFFIX}")

@@ -1,0 +1,72 @@
+"""RAM against recorded numbers of the network that LION ships, at the tolerances of the fixture's README."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.testing import assert_close
+
+from tests.parity.fixture import Fixture, for_each_fixture
+from triscope.tagging.ram import RamTagger
+
+OUTPUTS = {"atol": 2e-5, "rtol": 2e-5}
+recorded = for_each_fixture("lion", "ram")
+
+
+@pytest.fixture
+def tagger(fixture: Fixture, tmp_path) -> RamTagger:
+    """The recorded weights, loaded from a file as published ones are."""
+    sizes, trunk, head = fixture.config, fixture.config["swin"], fixture.config["tagging_head"]
+    save_file({name: value.contiguous() for name, value in fixture.under("weights/").items()}, tmp_path / "ram.safetensors")
+    (tmp_path / "names.txt").write_text("\n".join(sizes["tag_names"]))
+    (tmp_path / "thresholds.txt").write_text("\n".join(repr(each) for each in fixture["inputs/class_threshold"].tolist()))
+    options = {
+        "trunk_options": {name: trunk[name] for name in ("embed_dim", "depths", "num_heads", "window_size")},
+        "memory_width": sizes["image_proj_width"],
+        "width": head["hidden_size"],
+        "layers": head["num_hidden_layers"],
+        "heads": head["num_attention_heads"],
+        "feed_forward_width": head["intermediate_size"],
+    }
+    files = (str(tmp_path / name) for name in ("ram.safetensors", "names.txt", "thresholds.txt"))
+    return RamTagger(*files, image_size=trunk["img_size"], network_options=options).eval().requires_grad_(False)
+
+
+@recorded
+def test_every_stage_of_the_trunk_is_the_authors(fixture, tagger):
+    trunk = tagger.network.trunk
+    tokens_IHWC = trunk.patch_embed(fixture["inputs/image"])
+    assert_close(tokens_IHWC.flatten(1, 2), fixture["outputs/patch_embed"], **OUTPUTS)
+    block_tokens = tokens_IHWC
+    for number, block in enumerate(trunk.layers[0].blocks):
+        block_tokens = block(block_tokens)
+        assert_close(block_tokens.flatten(1, 2), fixture[f"outputs/swin_stage0_block{number}"], **OUTPUTS)
+    for number, stage in enumerate(trunk.layers):
+        tokens_IHWC = stage(tokens_IHWC)
+        is_last = number + 1 == len(trunk.layers)
+        merged = tokens_IHWC if is_last else trunk.layers[number + 1].downsample(tokens_IHWC)
+        assert_close(merged.flatten(1, 2), fixture[f"outputs/swin_stage{number}"], **OUTPUTS)
+
+
+@recorded
+def test_the_head_and_its_logits_are_the_authors(fixture, tagger):
+    network = tagger.network
+    tokens_IPW = network.tokens(fixture["inputs/image"])
+    assert_close(tokens_IPW, fixture["outputs/swin"], **OUTPUTS)
+    memory_IPM = network.image_projection(tokens_IPW)
+    assert_close(memory_IPM, fixture["outputs/image_embeds"], **OUTPUTS)
+    assert_close(network.label_queries(), fixture["outputs/label_queries"], **OUTPUTS)
+    queries_IKW = network.label_queries().expand(len(tokens_IPW), -1, -1)
+    for layer in network.layers:
+        queries_IKW = layer(queries_IKW, memory_IPM)
+    assert_close(queries_IKW, fixture["outputs/tagging_embed"], **OUTPUTS)
+    assert_close(network(fixture["inputs/image"]), fixture["outputs/logits"], **OUTPUTS)
+
+
+@recorded
+def test_the_selected_tags_are_the_authors(fixture, tagger):
+    probabilities_IK = tagger.probabilities(fixture["inputs/image"])
+    assert_close(probabilities_IK, fixture["outputs/probabilities"], **OUTPUTS)
+    selected_IK = probabilities_IK > torch.tensor(tagger.vocabulary.thresholds)
+    assert_close(selected_IK.to(fixture["outputs/selected"].dtype), fixture["outputs/selected"])
+    named = [" | ".join(tagger.vocabulary.names[k] for k in row.nonzero()[:, 0]) for row in selected_IK]
+    assert named == fixture.description["expected_tag_strings"]

@@ -1,0 +1,68 @@
+"""Tiny real taggers: configurations over files in a folder, as those in `conf/tagger`."""
+
+from pathlib import Path
+
+import torch
+import yaml
+from open_clip import create_model
+from safetensors.torch import save_file
+
+from triscope.tagging.ram import RAM_KEYS, RamTagger
+from triscope.tagging.tagger import build_tagger, read_tagger
+
+NAMES = ("Dog", "cat", "grass", "leash", "traffic light")
+RAM = {
+    "image_size": 32,
+    "network_options": {
+        "trunk_options": {"embed_dim": 8, "depths": [2, 1], "num_heads": [1, 2], "window_size": 4},
+        **{"memory_width": 8, "width": 16, "heads": 2, "feed_forward_width": 24},
+    },
+}
+CLIP = {
+    "model": "ViT-B-32",
+    "templates": ["a photo of a {}.", "the {}"],
+    "model_options": {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 28, "layers": 2, "width": 32, "head_width": 16, "patch_size": 14},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+    },
+}
+
+
+def write_ram(folder: Path, thresholds: tuple[float, ...] = (0.5,) * len(NAMES)) -> Path:
+    """A RAM of random weights, in the published layout; its configuration file."""
+    _write_lists(folder, thresholds)
+    torch.manual_seed(0)
+    tagger = RamTagger(None, str(folder / "names.txt"), None, **RAM)
+    for parameter in tagger.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)  # far from 0, so that pictures differ
+    state = RAM_KEYS.inverse().renamed(tagger.network.state_dict())
+    published = {name: value.contiguous() for name, value in state.items() if not name.startswith("vision_multi")}
+    save_file(published, folder / "ram.safetensors")
+    return _write(folder / "ram.yaml", "ram.RamTagger", {"weights": str(folder / "ram.safetensors"), **RAM}, folder)
+
+
+def write_open_clip(folder: Path, thresholds: tuple[float, ...] | None = (0.5,) * len(NAMES)) -> Path:
+    """A CLIP of random weights; its configuration file."""
+    _write_lists(folder, thresholds)
+    torch.manual_seed(0)
+    clip = create_model(CLIP["model"], load_weights=False, **CLIP["model_options"])
+    save_file({name: value.contiguous() for name, value in clip.state_dict().items()}, folder / "clip.safetensors")
+    arguments = {"weights": str(folder / "clip.safetensors"), **CLIP}
+    return _write(folder / "clip.yaml", "zero_shot.ZeroShotTagger", arguments, folder, thresholds is not None)
+
+
+def built(file: Path):
+    """The tagger of a configuration file."""
+    return build_tagger(read_tagger(file))
+
+
+def _write_lists(folder: Path, thresholds: tuple[float, ...] | None) -> None:
+    (folder / "names.txt").write_text("\n".join(NAMES))
+    (folder / "thresholds.txt").write_text("\n".join(map(str, thresholds or ())))
+
+
+def _write(file: Path, name: str, arguments: dict, folder: Path, thresholds: bool = True) -> Path:
+    lists = {"names": str(folder / "names.txt"), "thresholds": str(folder / "thresholds.txt") if thresholds else None}
+    file.write_text(yaml.safe_dump({"class_path": f"triscope.tagging.{name}", "init_args": {**arguments, **lists}}))
+    return file
