@@ -60,7 +60,7 @@ def with_tags(sample: Sample, tags: Iterable[tuple[Tag, ...]]) -> Sample:
 def _begin(source: ShardSet, folder: Path, origin: dict[str, Any]) -> None:
     """Claim the folder, or make sure that it was claimed for the same."""
     file = folder / ORIGIN_FILE
-    if source.folder.resolve() == folder.resolve():
+    if Path(str(source.folder)).resolve() == folder.resolve():
         raise BadShardError(str(folder), "the shards that are read", "another folder to write to", "name a new one with --out")
     if file.is_file():
         found = json.loads(file.read_text())

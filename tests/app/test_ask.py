@@ -3,6 +3,7 @@ import json
 import pytest
 from PIL import Image
 
+from tests.tagging.tiny_taggers import NAMES, built, write_open_clip, write_ram
 from triscope.app.ask import ANSWERING_RECIPE, guess_level, predict_arguments
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
@@ -32,6 +33,28 @@ def test_the_parts_of_the_demo_answer_unless_a_recipe_is_named(picture, tmp_path
     assert json.loads(usual[-1]) == {"questions": str(tmp_path / "first")}
     mine = predict_arguments([*asked, "-c", "mine.yaml"], tmp_path / "second")
     assert mine[:3] == ["predict", "-c", "mine.yaml"] and str(ANSWERING_RECIPE) not in mine
+
+
+@pytest.mark.parametrize("write", [write_ram, write_open_clip], ids=["ram", "open_clip"])
+def test_a_new_picture_is_tagged_by_the_configured_tagger(write, picture, tmp_path, capsys):
+    tagger = write(tmp_path, thresholds=(0.0, 1.0, 0.0, 1.0, 1.0))
+    predict_arguments(["--picture", picture, "--question", "What?", "--tagger", str(tagger)], tmp_path / "set")
+    ((sample, contents),) = [raw.parse() for raw in ShardSet.open(tmp_path / "set")]
+    alone = built(tagger)
+    (expected,) = alone.tags(alone.pixels(contents[0], sample.images[0], "")[None])
+    assert sample.images[0].tags == expected
+    assert [tag.name for tag in expected] == [alone.vocabulary.names[0], NAMES[2]]
+    assert f"red.png: tags {expected[0].name} {expected[0].score:.2f}, grass" in capsys.readouterr().out
+
+
+def test_without_a_tagger_it_is_said_that_there_are_no_tags(picture, tmp_path, capsys):
+    predict_arguments(["--picture", picture, "--question", "What?"], tmp_path / "off")
+    ((sample, _),) = [raw.parse() for raw in ShardSet.open(tmp_path / "off")]
+    assert sample.images[0].tags == ()
+    assert "red.png: tags off, for no tagger is given (--tagger" in capsys.readouterr().out
+    none = write_ram(tmp_path, thresholds=(1.0,) * len(NAMES))
+    predict_arguments(["--picture", picture, "--question", "What?", "--tagger", str(none)], tmp_path / "none")
+    assert "red.png: no tag: none of 5 names is above its threshold" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,8 +11,9 @@ from PIL import Image as Picture
 from PIL import UnidentifiedImageError
 
 from triscope.data.errors import ConfigurationError
-from triscope.data.sample import Conversation, Image, Level, Sample, Turn
+from triscope.data.sample import Conversation, Image, Level, Sample, Tag, Turn
 from triscope.data.shards import ShardWriter
+from triscope.tagging.tagger import Tagger, build_tagger, read_tagger
 
 ANSWERING_RECIPE = Path("conf/recipe/answer.yaml")
 UNKNOWN = "unknown"  # a sample needs a reference; nobody reads this one
@@ -22,29 +24,51 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
 
     Args:
         arguments: `--picture FILE` and `--question TEXT`, each once or several times (every question is asked about every
-            picture), `--level image|region`; all others are passed on. Without `-c`, the demo's parts answer.
+            picture), `--level image|region`, `--tagger FILE`, a tagger's configuration; all others are passed on.
+            Without `-c`, the demo's parts answer; without `--tagger`, pictures have no tags, and prompts no tag sentence.
         folder: for the shards.
 
     Raises:
-        ConfigurationError: no question, or a file that is no picture.
+        ConfigurationError: no question, a file that is no picture, or a tagger that cannot be built.
     """
     parser = argparse.ArgumentParser(prog="triscope predict", add_help=False, allow_abbrev=False)
     parser.add_argument("--picture", type=Path, action="append", required=True)
     parser.add_argument("--question", action="append", default=[])
     parser.add_argument("--level", type=Level, default=None, help="of the questions; region if it is about a place")
+    parser.add_argument("--tagger", type=Path, default=None, help="configuration of what tags the pictures, see conf/tagger")
     asked, others = parser.parse_known_args(arguments)
     if not asked.question:
         raise ConfigurationError("--question", "none", "at least one", 'add --question "What does the picture show?"')
+    tagger = build_tagger(read_tagger(asked.tagger)) if asked.tagger else None
     with ShardWriter(folder) as writer:
         for number, file in enumerate(asked.picture):
             content, size = _jpeg(file)
             conversations = tuple(
                 Conversation("question", asked.level or guess_level(text), (Turn(text, (UNKNOWN,)),)) for text in asked.question
             )
-            writer.write(Sample(f"picture-{number}", (Image("0.jpg", *size),), conversations, source=file.name), [content])
+            image = Image("0.jpg", *size)
+            tags = tags_of(content, image, tagger)
+            print(f"{file}: {said(tags, tagger)}")
+            writer.write(Sample(f"picture-{number}", (replace(image, tags=tags),), conversations, source=file.name), [content])
     if not {"-c", "--config"} & set(others):
         others = ["-c", str(ANSWERING_RECIPE), *others]
     return ["predict", *others, "--data.predict", json.dumps({"questions": str(folder)})]
+
+
+def tags_of(content: bytes, image: Image, tagger: Tagger | None) -> tuple[Tag, ...]:
+    """The tags of a new picture; none without a tagger."""
+    if tagger is None:
+        return ()
+    pixels_CHW = tagger.pixels(content, image, image.file)
+    return tagger.tags(pixels_CHW[None])[0]
+
+
+def said(tags: tuple[Tag, ...], tagger: Tagger | None) -> str:
+    """The tags of a picture in words, or why there are none."""
+    if tagger is None:
+        return "tags off, for no tagger is given (--tagger conf/tagger/ram.yaml or open_clip.yaml; neither comes with weights)"
+    named = ", ".join(f"{tag.name} {tag.score:.2f}" for tag in tags)
+    return f"tags {named}" if named else f"no tag: none of {len(tagger.vocabulary.names)} names is above its threshold"
 
 
 def guess_level(question: str) -> Level:
