@@ -43,7 +43,7 @@ def test_tags_are_added_behind_and_dropped_and_others_stay(source, tmp_path):
         "s4": [["dog", "grass"]],
     }
     assert tally["tags"] == 14
-    assert tags(source.folder)["s0"] == [["dog", "grass"]], "the source stays as it is"
+    assert tags(str(source.folder))["s0"] == [["dog", "grass"]], "the source stays as it is"
 
 
 def test_the_number_of_processes_changes_no_byte(source, tmp_path):

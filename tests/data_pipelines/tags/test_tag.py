@@ -105,7 +105,7 @@ def test_tags_of_two_origins_are_never_mixed(source, tagger, tmp_path):
     with pytest.raises(BadShardError, match=r"tags\.json, files: found .*expected .*as asked for now"):
         tag(source, tmp_path / "out", tagger, HERE)
     with pytest.raises(BadShardError, match="another folder to write to"):
-        tag(source, source.folder, tagger, HERE)
+        tag(source, Path(str(source.folder)), tagger, HERE)
     with pytest.raises(BadShardError, match="an empty folder"):
         tag(source, tmp_path, tagger, HERE)
 
