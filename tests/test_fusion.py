@@ -10,7 +10,7 @@ from triscope.fusion import IGNORED_LABEL, Features, check_placeholders, fuse
 PIC, REG, SOFT = Placeholder.IMAGE, Placeholder.REGION, Placeholder.SOFT_PROMPT
 NO, ONE, NINE = [SOFT, 11, 12, 13], [PIC, REG, 14, 15], [PIC, 16, *[PIC] * 8, REG, 17, 18, REG]  # images of the three rows
 ROWS = [NO, ONE, NINE]
-IMAGE_TOKENS, WIDTH = 3, 2
+IMAGE_TOKENS, REGION_TOKENS, WIDTH = 3, 2, 2
 both_sides = pytest.mark.parametrize("align_right", [False, True])
 
 
@@ -19,15 +19,15 @@ def padded(rows: list[list[int]], fill: int = 0) -> Tensor:
     return torch.tensor([[*map(int, row), *[fill] * (longest - len(row))] for row in rows])
 
 
-def inputs(image_tokens: int = IMAGE_TOKENS, rows: list[list[int]] = ROWS) -> dict:
-    """Rows whose vectors all differ: text 11 is (11, 11), token q of image n is 100 n + q, region g is 1000 + g."""
+def inputs(image_tokens: int = IMAGE_TOKENS, rows: list[list[int]] = ROWS, region_tokens: int = REGION_TOKENS) -> dict:
+    """Rows whose vectors all differ: text 11 is (11, 11), token q of image n 100 n + q, token r of region g 2000 + 10 g + r."""
     images, regions = (sum(row.count(kind) for row in rows) for kind in (PIC, REG))
     ids_BT = padded(rows)
     tokens_NQ = 100.0 * (1 + torch.arange(images))[:, None] + torch.arange(image_tokens)
     vectors = {
         "text_BTD": ids_BT.float(),
         "image_tokens_NQD": tokens_NQ,
-        "region_tokens_GD": 1000.0 + torch.arange(regions),
+        "region_tokens_GRD": 2000.0 + 10 * torch.arange(regions)[:, None] + torch.arange(region_tokens),
         "soft_prompt_D": torch.tensor(7.0),
     }
     vectors = {name: vector[..., None].repeat_interleave(WIDTH, -1).requires_grad_() for name, vector in vectors.items()}
@@ -40,7 +40,9 @@ def inputs(image_tokens: int = IMAGE_TOKENS, rows: list[list[int]] = ROWS) -> di
     }
 
 
-def by_hand(image_tokens: int = IMAGE_TOKENS, rows: list[list[int]] = ROWS) -> list[list[float]]:
+def by_hand(
+    image_tokens: int = IMAGE_TOKENS, rows: list[list[int]] = ROWS, region_tokens: int = REGION_TOKENS
+) -> list[list[float]]:
     """The first number of every vector of every row, without padding."""
     images, regions = iter(range(1, 100)), iter(range(100))
     fused = []
@@ -52,7 +54,8 @@ def by_hand(image_tokens: int = IMAGE_TOKENS, rows: list[list[int]] = ROWS) -> l
                     image = next(images)
                     fused[-1] += [100.0 * image + order for order in range(image_tokens)]
                 case Placeholder.REGION:
-                    fused[-1].append(1000.0 + next(regions))
+                    region = next(regions)
+                    fused[-1] += [2000.0 + 10 * region + order for order in range(region_tokens)]
                 case Placeholder.SOFT_PROMPT:
                     fused[-1].append(7.0)
                 case _:
@@ -61,10 +64,10 @@ def by_hand(image_tokens: int = IMAGE_TOKENS, rows: list[list[int]] = ROWS) -> l
 
 
 @both_sides
-@pytest.mark.parametrize("image_tokens", [0, 1, 3])
-def test_every_placeholder_gives_way_to_its_feature_in_rows_with_0_1_and_9_images(align_right, image_tokens):
-    fused = fuse(**inputs(image_tokens), align_right=align_right)
-    expected = by_hand(image_tokens)
+@pytest.mark.parametrize(("image_tokens", "region_tokens"), [(0, 2), (1, 1), (3, 3)])
+def test_every_placeholder_gives_way_to_its_feature_in_rows_with_0_1_and_9_images(align_right, image_tokens, region_tokens):
+    fused = fuse(**inputs(image_tokens, region_tokens=region_tokens), align_right=align_right)
+    expected = by_hand(image_tokens, region_tokens=region_tokens)
     longest = max(map(len, expected))
     assert fused.embeddings_BTD.shape == (3, longest, WIDTH)
     for row, vectors in enumerate(expected):
@@ -103,7 +106,7 @@ def test_the_gradient_reaches_every_feature_once_and_no_padding():
     given = inputs()
     features = given["features"]
     fuse(**given).embeddings_BTD.sum().backward()
-    for vectors in (features.image_tokens_NQD, features.region_tokens_GD, features.soft_prompt_D):
+    for vectors in (features.image_tokens_NQD, features.region_tokens_GRD, features.soft_prompt_D):
         assert (vectors.grad == 1).all()
     is_text_BT = given["kept_BT"] & (given["ids_BT"] >= 0)
     assert (given["text_BTD"].grad[..., 0] == is_text_BT).all()

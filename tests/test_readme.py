@@ -121,9 +121,11 @@ def test_links_lead_to_files(document):
 
 def test_the_recipes_and_sizes_of_the_readme_are_all_there_are():
     text = section(README, "Train")
-    named = set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
-    recipes = {file.stem for file in (REPOSITORY / "conf/recipe").glob("lion_*.yaml")}
-    sizes = {file.stem for file in (REPOSITORY / "conf/model").glob("lion_*.yaml")}
+    cells = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    systems = ("lion_*.yaml", "pvit_*.yaml")
+    recipes = {file.stem for system in systems for file in (REPOSITORY / "conf/recipe").glob(system)}
+    sizes = {file.stem for system in systems for file in (REPOSITORY / "conf/model").glob(system)}
     assert named == recipes | sizes
 
 

@@ -17,7 +17,10 @@ from tests.data.tiny import ask, sample, word_tokenizer, write_shards
 from triscope.components.aggregator import AggregatorBridge
 from triscope.components.alignment import SemanticAlignment
 from triscope.components.language import LanguageModel, Precision, TokenPredictions
+from triscope.components.linear import LinearBridge
 from triscope.components.qformer import QFormerBridge
+from triscope.components.region_clip import RegionClipEncoder
+from triscope.components.regions import PooledRegionEncoder
 from triscope.components.soft_prompt import SoftPrompt
 from triscope.components.vision import VisionEncoder
 from triscope.data.batch import Batch
@@ -33,6 +36,8 @@ TOWER = {"tower": "vit_small_patch14_dinov2", "taps": (2, 1, 0), "image_size": I
 TOWER_OPTIONS = {"embed_dim": 32, "depth": 3, "num_heads": 2}
 QFORMER = {"queries": 3, "layers": 2, "hidden_width": 16, "heads": 2, "feed_forward_width": 24, "vocabulary_size": 99}
 AGGREGATOR = {"heads": 2, "feed_forward_width": 16, "projector_width": 24}
+REGION_TOWER = {"width": 4, "layers": (1, 1, 1, 1), "embed_dim": 12}
+REGION_SIDES = {"shortest_side": 40, "longest_side": 64}
 STYLE = PromptStyle(turn="question {prompt} answer", tags="soft")
 
 
@@ -66,18 +71,33 @@ def tiny_model(
     aligned: bool = False,
     dtype: Precision = "float32",
     checkpointing: bool = False,
+    regions: str | None = None,
+    adapter_bottleneck: int | None = 4,
 ) -> VisualLanguageModel:
-    """A LION over the base that `prepare` wrote, new parts as they are initialised; its images may guide each other."""
+    """A LION over the base that `prepare` wrote, new parts as they are initialised; its images may guide each other.
+
+    Its regions are None, "pooled" off the vision tower's map, or seen by a "tower" of their own. With the bridge
+    "image_projector" alone, and without adapters and soft prompt, it is a PVIT.
+    """
     alignment = partial(SemanticAlignment, read_layer=1, guide_layer=2) if aligned else None
     all_bridges: dict[str, Callable] = {
         "qformer": partial(QFormerBridge, **QFORMER, dropout=dropout, alignment=alignment),
         "aggregator": partial(AggregatorBridge, **AGGREGATOR, dropout=dropout),
+        "image_projector": partial(LinearBridge, markers=True),
     }
-    language = partial(LanguageModel, dtype=dtype, adapter_bottleneck=4, activation_checkpointing=checkpointing)
+    all_regions: dict[str | None, Callable | None] = {
+        None: None,
+        "pooled": partial(PooledRegionEncoder, bins=1),
+        "tower": partial(RegionClipEncoder, tower_options=REGION_TOWER, **REGION_SIDES),
+    }
+    language = partial(
+        LanguageModel, dtype=dtype, adapter_bottleneck=adapter_bottleneck, activation_checkpointing=checkpointing
+    )
     return VisualLanguageModel(
         language=lambda: language(str(folder / kind), config_overrides={"dropout_rate": dropout} if kind == "t5" else None),
         vision=lambda: VisionEncoder(**TOWER, tower_options=TOWER_OPTIONS, weights=str(folder / "tower.safetensors")),
         bridges={name: all_bridges[name] for name in bridges},
+        regions=all_regions[regions],
         soft_prompt=partial(SoftPrompt, init_std=0.2) if soft_prompt else None,
     )
 
@@ -112,10 +132,14 @@ def batch_of(model: VisualLanguageModel, samples: Sequence[Sample] = SAMPLES, st
     for each in samples:
         rows = writer.rows(each, [region.box for region in each.regions], range(len(each.conversations)), each.key)
         generator = torch.Generator().manual_seed(sum(map(ord, each.key)))
-        shown = sorted({image for row in rows for image in row.images})
-        size = (3, IMAGE_SIZE, IMAGE_SIZE)
-        pixels = {image: torch.randint(0, 256, size, dtype=torch.uint8, generator=generator) for image in shown}
-        encoded.append(EncodedSample(pixels, rows))
+        shown = sorted({image for row in rows for image in (*row.images, *(region.image for region in row.regions))})
+
+        def picture(height: int, width: int, generator: torch.Generator = generator) -> Tensor:
+            return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator)
+
+        pixels = {image: picture(IMAGE_SIZE, IMAGE_SIZE) for image in shown}
+        needed = shown if model.regions is not None and model.regions.picture_sides else []
+        encoded.append(EncodedSample(pixels, rows, {image: picture(40, 40 + 2 * len(each.key)) for image in needed}))
     return collate(encoded, IMAGE_SIZE)
 
 
@@ -158,8 +182,14 @@ def tiny_trainer(folder: Path, **options: object) -> lightning.Trainer:
     return lightning.Trainer(default_root_dir=folder, **{**quiet, **usual, **options})
 
 
-def write_model_file(folder: Path) -> str:
-    """The configuration of `tiny_model` over the base in `folder`; it states every key that a recipe's own model states."""
+def write_model_file(folder: Path, system: str = "lion") -> str:
+    """The configuration of a `tiny_model` over the base in `folder`; it states every key that a recipe's own model states.
+
+    Args:
+        folder: of `prepare`.
+        system: "lion", "pvit", or "lion_pvit" with the parts of both.
+    """
+    is_lion, has_regions = system.startswith("lion"), system.endswith("pvit")
 
     def part(module: str, name: str, **arguments: object) -> dict:
         return {"class_path": f"triscope.{module}.{name}", "init_args": arguments}
@@ -174,7 +204,7 @@ def write_model_file(folder: Path) -> str:
             "LanguageModel",
             path=str(folder / "llama"),
             dtype="float32",
-            adapter_bottleneck=4,
+            adapter_bottleneck=4 if is_lion else None,
             config_overrides=None,
             activation_checkpointing=False,
             lora=None,
@@ -183,22 +213,27 @@ def write_model_file(folder: Path) -> str:
         bridges={
             "aggregator": part("components.aggregator", "AggregatorBridge", **AGGREGATOR),
             "qformer": part("components.qformer", "QFormerBridge", alignment=None, dropout=0.1, **QFORMER),
-        },
-        soft_prompt=part("components.soft_prompt", "SoftPrompt", init_std=0.2),
+        }
+        if is_lion
+        else {"image_projector": part("components.linear", "LinearBridge", markers=True)},
+        regions=part("components.regions", "PooledRegionEncoder", bins=1) if has_regions else None,
+        soft_prompt=part("components.soft_prompt", "SoftPrompt", init_std=0.2) if is_lion else None,
         question_tokenizer=None,
         share_prefix=False,
     )
-    file = folder / "model.yaml"
+    file = folder / f"{system}.yaml"
     file.write_text(yaml.safe_dump(model))
     return str(file)
 
 
-def fit_arguments(base: Path, shards: str, run: Path, *more: str) -> list[str]:
-    """The command line of a short fit of LION's stage 3 with the tiny model."""
+def fit_arguments(
+    base: Path, shards: str, run: Path, *more: str, recipe: str = "lion_joint", system: str = "lion"
+) -> list[str]:
+    """The command line of a short fit of a recipe, LION's stage 3 if none is named, with the tiny model of a system."""
     recipes = REPOSITORY / "conf" / "recipe"
     return [
-        *("fit", "-c", str(recipes / "lion_joint.yaml"), "-c", str(recipes / "on_scenes.yaml")),
-        *("--model.init_args.model", write_model_file(base), "--run.folder", str(run)),
+        *("fit", "-c", str(recipes / f"{recipe}.yaml"), "-c", str(recipes / "on_scenes.yaml")),
+        *("--model.init_args.model", write_model_file(base, system), "--run.folder", str(run)),
         *("--trainer.precision", "32-true", "--trainer.plugins", "null", "--trainer.max_steps", "4"),
         *("--trainer.val_check_interval", "2", "--trainer.log_every_n_steps", "1"),
         *("--data.image_size", str(IMAGE_SIZE), "--data.samples_per_batch", "2"),

@@ -3,7 +3,7 @@
     ids       [ IMAGE ] [ SOFT_PROMPT ] tags and question   answer
     fused     f f f f f   s             e e e e e e e e e   e e e
 
-A placeholder of an image becomes all tokens of that image. Nothing is padded inside a row; rows of different lengths are
+A placeholder of an image or a region becomes all tokens of it. Nothing is padded inside a row; rows of different lengths are
 aligned at their first token for training and at their last one for generation.
 """
 
@@ -40,12 +40,12 @@ class Features:
 
     Args:
         image_tokens_NQD: tokens of each (row, image) pair; Q may be 0.
-        region_tokens_GD: one token a region.
+        region_tokens_GRD: tokens of each region.
         soft_prompt_D: the learned vector, the same for all rows.
     """
 
     image_tokens_NQD: Tensor
-    region_tokens_GD: Tensor
+    region_tokens_GRD: Tensor
     soft_prompt_D: Tensor
 
 
@@ -66,10 +66,12 @@ def fuse(
         The fused rows, as long as the longest of them.
     """
     rows, columns = ids_BT.shape
-    _, image_tokens, width = features.image_tokens_NQD.shape
+    images, image_tokens, width = features.image_tokens_NQD.shape
+    regions, region_tokens, _ = features.region_tokens_GRD.shape
 
-    # Where each token lands: an image placeholder takes the room of all its tokens, a token left out takes none.
-    length_BT = torch.where(ids_BT == Placeholder.IMAGE, image_tokens, 1) * kept_BT
+    # Where each token lands: a placeholder takes the room of all its tokens, a token left out takes none.
+    length_BT = torch.where(ids_BT == Placeholder.IMAGE, image_tokens, torch.ones_like(ids_BT))
+    length_BT = torch.where(ids_BT == Placeholder.REGION, region_tokens, length_BT) * kept_BT
     total_B = length_BT.sum(1)
     longest = int(total_B.max())
     start_BT = length_BT.cumsum(1) - length_BT
@@ -81,14 +83,14 @@ def fuse(
         [
             text_BTD.new_zeros(1, width),
             features.soft_prompt_D[None].to(text_BTD.dtype),
-            features.region_tokens_GD.to(text_BTD.dtype),
+            features.region_tokens_GRD.reshape(-1, width).to(text_BTD.dtype),
             features.image_tokens_NQD.reshape(-1, width).to(text_BTD.dtype),
             text_BTD.reshape(-1, width),
         ]
     )
     first_region = 2
-    first_image = first_region + len(features.region_tokens_GD)
-    first_text = first_image + features.image_tokens_NQD.shape[0] * image_tokens
+    first_image = first_region + regions * region_tokens
+    first_text = first_image + images * image_tokens
 
     taken_BT = ids_BT.new_zeros(rows, longest)
     labels_BT = ids_BT.new_full((rows, longest), IGNORED_LABEL)
@@ -102,15 +104,15 @@ def fuse(
     is_soft_prompt_BT = kept_BT & (ids_BT == Placeholder.SOFT_PROMPT)
     taken_BT[row_BT[is_soft_prompt_BT], start_BT[is_soft_prompt_BT]] = 1
 
-    is_region_BT = kept_BT & (ids_BT == Placeholder.REGION)
-    regions = torch.arange(len(features.region_tokens_GD), device=ids_BT.device)
-    taken_BT[row_BT[is_region_BT], start_BT[is_region_BT]] = first_region + regions
-
-    is_image_BT = kept_BT & (ids_BT == Placeholder.IMAGE)
-    token_Q = torch.arange(image_tokens, device=ids_BT.device)
-    pair_N = torch.arange(features.image_tokens_NQD.shape[0], device=ids_BT.device)
-    place = row_BT[is_image_BT][:, None], start_BT[is_image_BT][:, None] + token_Q
-    taken_BT[place] = first_image + pair_N[:, None] * image_tokens + token_Q
+    for kind, first, tokens in (
+        (Placeholder.REGION, first_region, region_tokens),
+        (Placeholder.IMAGE, first_image, image_tokens),
+    ):
+        is_kind_BT = kept_BT & (ids_BT == kind)
+        start_N1, row_N1 = start_BT[is_kind_BT][:, None], row_BT[is_kind_BT][:, None]
+        token_Q = torch.arange(tokens, device=ids_BT.device)
+        number_N1 = torch.arange(len(start_N1), device=ids_BT.device)[:, None]
+        taken_BT[row_N1, start_N1 + token_Q] = first + number_N1 * tokens + token_Q
 
     return Fused(source[taken_BT], taken_BT > 0, labels_BT)
 

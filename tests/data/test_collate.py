@@ -2,9 +2,10 @@ import torch
 
 from tests.data.tiny import ask, causal_tokenizers, sample
 from triscope.data.batch import LEVELS
+from triscope.data.boxes import Box
 from triscope.data.collate import EncodedSample, collate
 from triscope.data.prompts import PromptStyle, PromptWriter
-from triscope.data.sample import Level, Sample
+from triscope.data.sample import Level, Region, Sample
 
 
 def encoded(one: Sample) -> EncodedSample:
@@ -56,3 +57,35 @@ def test_a_batch_of_text_alone_has_no_image_and_keeps_its_shapes():
     assert batch.pair_row_N.dtype == batch.pair_image_N.dtype == torch.long
     assert batch.boxes_G4.shape == (0, 4)
     assert batch.rows[0].image is None
+
+
+def test_regions_are_in_row_order_and_reading_order_and_point_at_their_images():
+    boxes = [Box(0.1, 0.2, 0.3, 0.4), Box(0.5, 0.5, 1.0, 1.0)]
+    asked = [ask(("<region:2> or <region:1>?", "no")), ask(("What?", "yes")), ask(("What is <region:1>?", "dog"))]
+    two = Sample("b", sample(images=2).images, tuple(asked), (Region(0, boxes[0]), Region(1, boxes[1])))
+    rows = PromptWriter(PromptStyle(regions="token"), causal_tokenizers()).rows(two, boxes, range(3), "here")
+    pictures = {image: torch.full((3, 4, 4), image, dtype=torch.uint8) for image in (0, 1)}
+    large = {image: torch.full((3, 20, 30 + image), image, dtype=torch.uint8) for image in (0, 1)}
+    batch = collate([encoded(sample(images=0)), EncodedSample(pictures, rows, large)], image_size=4)
+    assert batch.region_row_G.tolist() == [1, 1, 3]
+    assert batch.region_image_G.tolist() == [1, 0, 0]
+    assert torch.equal(batch.boxes_G4, torch.tensor([boxes[order].corners for order in (1, 0, 0)]))
+    assert [picture.shape[2] for picture in batch.region_pictures] == [30, 31]
+
+
+def test_a_batch_moves_whole_with_the_pictures_of_its_regions():
+    encoding = EncodedSample({0: torch.zeros(3, 4, 4, dtype=torch.uint8)}, encoded(sample()).rows, {0: torch.zeros(3, 9, 9)})
+    moved = collate([encoding], image_size=4).to("meta")
+    tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
+    assert all(tensor.is_meta for tensor in (*tensors, *moved.region_pictures)) and moved.region_pictures
+
+
+def test_the_controls_change_the_pictures_of_regions_too():
+    samples = [
+        EncodedSample({0: torch.zeros(3, 4, 4, dtype=torch.uint8)}, encoded(sample(key)).rows, {0: torch.full((3, 9, 9), shade)})
+        for shade, key in enumerate("ab")
+    ]
+    batch = collate(samples, image_size=4)
+    shuffled = batch.with_shuffled_images()
+    assert [int(picture[0, 0, 0]) for picture in shuffled.region_pictures] == [1, 0]
+    assert batch.without_images().region_pictures == ()

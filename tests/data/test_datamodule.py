@@ -24,6 +24,9 @@ class Reader(lightning.LightningModule):
     def tokenizers(self):
         return causal_tokenizers()
 
+    def region_sides(self):
+        return None
+
     def training_step(self, batch: Batch) -> torch.Tensor:
         if len(self.read) == self.stop_after:
             raise KeyboardInterrupt

@@ -8,7 +8,7 @@ from triscope.data.prompts import EncodedRow, PromptStyle, PromptWriter, Tokeniz
 from triscope.data.sample import Level, Sample
 
 BOX = Box(0.12, 0.44, 0.35, 0.98)
-SYMBOLS = {Placeholder.IMAGE: "IMAGE", Placeholder.SOFT_PROMPT: "SOFT_PROMPT"}
+SYMBOLS = {placeholder: placeholder.name for placeholder in Placeholder}
 
 
 def write(one: Sample, style: PromptStyle | None = None, tokenizers: Tokenizers | None = None) -> list[EncodedRow]:
@@ -123,6 +123,48 @@ def test_a_region_is_written_as_its_box():
     assert "[ 0 . 1 2 0 , 0 . 4 4 0 , 0 . 3 5 0 , 0 . 9 8 0 ] ?" in words(row.ids)
     assert row.row.regions == (BOX,)
     assert row.row.box is None
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [("token", "What is REGION ?"), ("both", "What is REGION [ 0 . 1 2 0 , 0 . 4 4 0 , 0 . 3 5 0 , 0 . 9 8 0 ] ?")],
+)
+def test_a_region_is_shown_as_a_token_or_as_both(form, shown):
+    one = sample(conversations=[ask(("What is <region:1>?", "the dog"))], boxes=[BOX])
+    (row,) = write(one, PromptStyle(regions=form))
+    assert shown in words(row.ids)
+    assert row.regions == list(one.regions) and row.row.regions == (BOX,)
+
+
+def test_region_tokens_are_in_reading_order_as_often_as_they_are_named():
+    other = Box(0.0, 0.0, 0.5, 0.5)
+    conversation = ask(("<region:2> or <region:1>?", "no"), ("And <region:2>?", "<region:1>"))
+    one = sample(conversations=[conversation], boxes=[BOX, other])
+    (row,) = write(one, PromptStyle(regions="token"))
+    assert words(row.ids).count("REGION") == 3
+    assert [region.box for region in row.regions] == [other, BOX, other]
+    assert "[ 0 . 1 2 0" in supervised_words(row)  # an answer is text
+
+
+def test_a_region_of_an_earlier_turn_leaves_with_it():
+    conversation = ask(("What is <region:1>?", "the dog"), ("What is <region:2> dog?", "yes"))
+    one = sample(conversations=[conversation], boxes=[BOX, Box(0, 0, 1, 1)])
+    last = write(one, PromptStyle(regions="token", max_prompt_tokens=9), seq2seq_tokenizers())[-1]
+    assert words(last.ids).count("REGION") == 1
+    assert [region.box for region in last.regions] == [Box(0, 0, 1, 1)]
+
+
+def test_the_question_text_has_coordinates_however_the_prompt_shows_regions():
+    one = sample(conversations=[ask(("What is <region:1>?", "no"))], boxes=[BOX])
+    as_text, as_token = (write(one, PromptStyle(regions=form))[0].question_ids for form in ("text", "token"))
+    assert as_text == as_token
+
+
+def test_the_opening_stands_once_before_the_first_question():
+    one = sample(conversations=[ask(("What is this?", "the dog"), ("Where?", "no"))])
+    (row,) = write(one, PromptStyle(opening="you are left . "))
+    assert words(row.ids).startswith("<s> IMAGE you are left . Question : What")
+    assert words(row.ids).count("you are left") == 1
 
 
 def test_an_answer_that_is_a_region_carries_the_true_box():

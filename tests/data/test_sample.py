@@ -60,6 +60,7 @@ def test_a_sample_without_pictures_is_fine() -> None:
         (asked(replace(TURN, prompt="<image:3>?")), r"turns\[0\]\.prompt: found <image:3>; expected at most 2 image"),
         (asked(replace(TURN, prompt="<image:0>?")), r"turns\[0\]\.prompt: found <image:0>"),
         (asked(replace(TURN, answers=("<region:3>",))), r"turns\[0\]\.answers: found <region:3>"),
+        (asked(replace(TURN, prompt="What is <Region><L1>?")), r"turns\[0\]\.prompt: found the mark <Region> .*whole regions"),
     ],
 )
 def test_a_fault_is_told_with_file_key_and_field(sample: Sample, field: str) -> None:

@@ -45,7 +45,7 @@ def test_a_box_follows_its_picture():
     one = sample(boxes=[Box(20, 0, 40, 30, BoxSpace.PIXELS)])
     transform = PictureTransform(8)
     for flipped in (False, True):
-        (box,) = transform.boxes(one, flipped)
+        (box,) = transform.boxes(one, flipped, np.random.default_rng(0))
         left, right = round(8 * box.x1), round(8 * box.x2)
         assert transform.pixels(content, image, flipped, "here")[:, :, left:right].float().mean() > 245
 
@@ -118,3 +118,39 @@ def test_mirroring_is_off_unless_asked_for():
     assert not any(PictureTransform(8).flips(sample(), generator) for _ in range(50))
     drawn = [PictureTransform(8, flip_probability=0.5).flips(sample(), generator) for _ in range(200)]
     assert 60 < sum(drawn) < 140
+
+
+# Regions --------------------------------------------------------------------------------------------------------------
+
+BOX = Box(0.2, 0.4, 0.6, 0.5)
+
+
+def test_jitter_moves_each_corner_by_its_share_of_the_box_and_never_out_of_the_picture():
+    one, generator = sample(boxes=[BOX, Box(0, 0, 1, 1)]), np.random.default_rng(0)
+    moved = [PictureTransform(8, box_jitter=0.02).boxes(one, False, generator) for _ in range(200)]
+    shifts = np.array([np.subtract(box.corners, BOX.corners) for box, _ in moved])
+    limits = 0.02 * np.array([0.4, 0.1, 0.4, 0.1])
+    assert (np.abs(shifts) <= limits + 1e-9).all() and (np.abs(shifts).max(0) > 0.9 * limits).all()
+    assert np.abs(np.corrcoef(shifts.T) - np.eye(4)).max() < 0.3  # each on its own
+    whole = np.array([box.corners for _, box in moved])
+    assert whole.min() >= 0 and whole.max() <= 1
+
+
+def test_without_jitter_a_box_stays_and_nothing_is_drawn():
+    generator = np.random.default_rng(0)
+    assert PictureTransform(8).boxes(sample(boxes=[BOX]), False, generator) == (BOX,)
+    assert generator.random() == np.random.default_rng(0).random()
+
+
+def test_a_region_encoder_s_picture_keeps_its_proportions_and_is_mirrored_with_the_square():
+    content, image = half_black()
+    transform = PictureTransform(8, region_sides=(60, 100))
+    pixels_CHW = transform.region_pixels(content, image, False, "here")
+    assert pixels_CHW.shape == (3, 60, 80) and pixels_CHW.dtype == torch.uint8
+    assert torch.equal(transform.region_pixels(content, image, True, "here"), pixels_CHW.flip(2))
+
+
+def test_a_picture_too_thin_for_a_region_encoder_is_refused():
+    content, image = encoded(np.zeros((3, 400, 3), dtype=np.uint8)), Image("0.png", 400, 3)
+    with pytest.raises(BadSampleError, match=r"here, 0\.png: found 400x3 pixels, 1333x10 .*at least 16 pixels"):
+        PictureTransform(8, region_sides=(800, 1333)).region_pixels(content, image, False, "here")

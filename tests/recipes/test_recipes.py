@@ -16,6 +16,7 @@ from tests.conftest import REPOSITORY
 from triscope.cli import TriscopeCLI
 from triscope.model import VisualLanguageModel
 from triscope.stages import Stage
+from triscope.stages.base import REGION_PARTS
 
 CONF = REPOSITORY / "conf"
 FILES = sorted(CONF.rglob("*.yaml"))
@@ -23,8 +24,8 @@ KINDS = ("model", "recipe", "trainer", "data", "tagger")
 MODELS, RECIPES, TRAINERS, DATA, TAGGERS = (sorted((CONF / kind).glob("*.yaml")) for kind in KINDS)
 OVERLAYS = [CONF / "recipe" / "on_scenes.yaml"]  # laid over a recipe, no recipe by itself
 # Which module of triscope.stages has the stages for a model, by the beginning of its file's name.
-STAGES_OF = {"lion": "lion", "sam": "sam", "micro": "language"}
-PUBLISHED = [file for file in RECIPES if file.stem.startswith(("lion", "sam"))]  # recipes of published systems
+STAGES_OF = {"lion": "lion", "pvit": "pvit", "sam": "sam", "micro": "language"}
+PUBLISHED = [file for file in RECIPES if file.stem.startswith(("lion", "pvit", "sam"))]  # recipes of published systems
 IN_4_BITS = CONF / "trainer" / "gpu_4bit.yaml"  # laid over a recipe: it says something of trainer, model and data
 T5 = {
     **{"model_type": "t5", "vocab_size": 64, "d_model": 2048, "d_kv": 64, "d_ff": 64, "num_layers": 2, "num_heads": 32},
@@ -115,13 +116,14 @@ def test_a_model_file_builds_and_the_stages_of_its_kind_use_it(model, tmp_path):
     parser = model_parser()
     config = parser.parse_args([f"--model={model}", f"--model.init_args.language.init_args.path={tmp_path}"])
     build = parser.instantiate_classes(config).model
+    has_regions = parsed_model(model)["init_args"]["regions"] is not None
     module = f"triscope.stages.{STAGES_OF[model.stem.split('_')[0]]}"
     for stage_class in (kind for kind in Stage.__subclasses__() if kind.__module__ == module):
         stage = stage_class(build)
         with torch.device("meta"):
             stage.configure_model()
         trained = {stage.model.part_of(name) for name, _ in stage.trained_parameters()}
-        assert trained == set(stage_class.trained_parts)
+        assert trained == set(stage_class.trained_parts) - (set() if has_regions else set(REGION_PARTS))
 
 
 def test_every_stage_has_a_model():
@@ -180,3 +182,11 @@ def test_the_overlay_leaves_the_stage_and_its_warm_start_to_the_recipe():
     assert config["class_path"] == stated["class_path"]
     assert config["init_args"]["warm_start"] == stated["init_args"]["warm_start"]
     assert config["init_args"]["learning_rate"] == 1e-3
+
+
+@pytest.mark.parametrize("recipe", [file for file in RECIPES if file.stem.startswith("pvit")], ids=lambda file: file.stem)
+def test_on_scenes_pvit_keeps_its_region_tokens_and_jitter_and_is_spared_its_long_opening(recipe):
+    config = parsed("-c", str(recipe), "-c", str(OVERLAYS[0]))
+    assert config["data"]["prompt_style"]["regions"] == "token" and config["data"]["box_jitter"] == 0.02
+    assert config["data"]["prompt_style"]["opening"] == "" and config["data"]["prompt_style"]["box_format"] == "squares"
+    assert config["trainer"]["accumulate_grad_batches"] == 1 and config["trainer"]["accelerator"] == "cpu"

@@ -14,6 +14,7 @@ from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.model import VisualLanguageModel
 from triscope.stages import ImageLevelStage, MixtureStage, RegionLevelStage
+from triscope.stages.base import REGION_PARTS
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def test_a_stage_trains_its_parts_and_leaves_the_others_as_they_were(folder, sha
     trained = {stage.model.part_of(name) for name, _ in stage.trained_parameters()}
     tiny_trainer(tmp_path, max_steps=2).fit(stage, tiny_data(shards))
     changed = {name for name, parameter in stage.model.named_parameters() if not torch.equal(parameter, before[name])}
-    assert {stage.model.part_of(name) for name in changed} == trained == set(kind.trained_parts)
+    assert {stage.model.part_of(name) for name in changed} == trained == set(kind.trained_parts) - set(REGION_PARTS)
 
 
 def test_any_stage_trains_a_lora_beside_its_own_parts(folder, shards, tmp_path):
@@ -161,7 +162,8 @@ def test_a_checkpoint_holds_the_trained_parts_only(folder, shards, tmp_path):
     trainer.save_checkpoint(tmp_path / "kept.ckpt")
     state = torch.load(tmp_path / "kept.ckpt", weights_only=True)["state_dict"]
     assert state.keys() == {f"model.{name}" for name, _ in stage.trained_parameters()}
-    assert {stage.model.part_of(name.removeprefix("model.")) for name in state} == set(RegionLevelStage.trained_parts)
+    kept = {stage.model.part_of(name.removeprefix("model.")) for name in state}
+    assert kept == set(RegionLevelStage.trained_parts) - set(REGION_PARTS)
 
 
 @pytest.mark.parametrize(("kind", "level"), [(ImageLevelStage, Level.REGION), (RegionLevelStage, Level.IMAGE)])

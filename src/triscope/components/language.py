@@ -137,6 +137,10 @@ class LanguageModel(nn.Module):
         """Input embeddings of token ids of any shape: one more dimension, D."""
         return self.model.get_input_embeddings()(ids)
 
+    def mean_embedding(self) -> Tensor:
+        """The mean of all words' input embeddings (D,) in float32: where a new word begins."""
+        return self.model.get_input_embeddings().weight.detach().float().mean(0)
+
     def forward(
         self,
         embeddings_BTD: Tensor,

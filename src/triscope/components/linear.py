@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from triscope.components.bridge import Bridge
+from triscope.components.markers import Markers
 
 
 class LinearBridge(Bridge):
@@ -19,12 +20,21 @@ class LinearBridge(Bridge):
         patches: P, class token included.
         keep_class_token: whether the first vector becomes a token too; LLaVA drops it. Say True for a vision encoder
             without a class token.
+        markers: whether a learned vector stands on each side of an image's tokens (PVIT's `<im_start>` and `<im_end>`).
     """
 
-    def __init__(self, vision_width: int, language_width: int, patches: int, keep_class_token: bool = False):
+    def __init__(
+        self,
+        vision_width: int,
+        language_width: int,
+        patches: int,
+        keep_class_token: bool = False,
+        markers: bool = False,
+    ) -> None:
         super().__init__()
         self.first = 0 if keep_class_token else 1
-        self.tokens = patches - self.first
+        self.tokens = patches - self.first + (2 if markers else 0)
+        self.markers = Markers(language_width) if markers else None
         self.projection = nn.Linear(vision_width, language_width)
 
     def forward(
@@ -36,4 +46,5 @@ class LinearBridge(Bridge):
         question_valid_BS: Tensor,
     ) -> Tensor:
         tokens_IPD = self.projection(features_LIPV[0][:, self.first :])
-        return tokens_IPD[pair_image_N]
+        tokens_NPD = tokens_IPD[pair_image_N]
+        return tokens_NPD if self.markers is None else self.markers(tokens_NPD)

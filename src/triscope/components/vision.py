@@ -16,6 +16,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from triscope.components.feature_cache import FeatureCache
+from triscope.components.pixels import normalised
 from triscope.components.pooling import average_patches, pooled_patches
 from triscope.hardware import chosen_dtype
 from triscope.packaged import resolve
@@ -123,13 +124,7 @@ class VisionEncoder(nn.Module):
         return [average_patches(features_IPV, self.pool) for features_IPV in reversed(features_LIPV)]
 
     def _normalised(self, pixels_ICHW: Tensor) -> Tensor:
-        dtype = next(self.tower.parameters()).dtype
-        if pixels_ICHW.is_floating_point():
-            return pixels_ICHW.to(dtype)
-        # Mean and deviation are plain numbers: as buffers, a cast of the module to bfloat16 would round them.
-        mean_C11 = torch.tensor(self.mean, device=pixels_ICHW.device).view(3, 1, 1)
-        std_C11 = torch.tensor(self.std, device=pixels_ICHW.device).view(3, 1, 1)
-        return ((pixels_ICHW / 255 - mean_C11) / std_C11).to(dtype)
+        return normalised(pixels_ICHW, self.mean, self.std, next(self.tower.parameters()).dtype)
 
 
 def _build_tower(name: str, image_size: int, options: dict[str, Any]) -> tuple[Any, tuple, tuple]:

@@ -3,7 +3,8 @@
 Legend of the shape suffixes and shape comments of the whole project:
 
     B rows (one conversation each)   T tokens of a row   I distinct images in the batch   N (row, image) pairs, in row order
-    G regions   P patches   Q queries   D width of the language model   V width of the vision encoder   L tapped layers
+    G regions   R tokens of a region   P patches   Q queries   L tapped layers
+    D width of the language model   V width of the vision encoder   F length of a region's vector
     S tokens of a question (the text a Q-Former reads)   C channels   H height   W width   K candidates
     lower case letters are local to a function and explained there
 
@@ -13,6 +14,7 @@ answer with its encoder. Rows point at images and regions at rows and images, so
 nine is the same code, and an image is decoded and encoded once however many rows ask about it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any
@@ -47,7 +49,7 @@ class Row:
         candidates: closed list of the last turn, if any.
         box: the true box of the answer, in unit space, where the answer is a box.
         image: index into the batch's images of the row's first image, or None.
-        regions: true boxes shown in the prompt, in unit space.
+        regions: true boxes that the prompt names, in unit space.
     """
 
     key: str
@@ -75,9 +77,11 @@ class Batch:
         question_valid_BS: True where there is a token.
         level_B: index into `LEVELS`: which adapter of the mixture a row is routed to.
         pair_row_N, pair_image_N: which row shows which image, in row order and reading order.
-        region_row_G, region_image_G: to which row and image a region belongs.
+        region_row_G, region_image_G: to which row and image a region that is shown as a token belongs, in row order and
+            reading order; image -1 where it is not shown, so that only the position is known.
         boxes_G4: x1, y1, x2, y2 as shares of the image, float32.
         rows: what evaluation and messages need, one a row.
+        region_pictures: uint8 (3, H, W) of every image at the size that a region encoder reads; empty if it reads none.
     """
 
     pixels_ICHW: Tensor
@@ -93,27 +97,18 @@ class Batch:
     region_image_G: Tensor
     boxes_G4: Tensor
     rows: tuple[Row, ...]
+    region_pictures: tuple[Tensor, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The same batch with every tensor on `device`."""
-        moved: dict[str, Any] = {
-            field.name: value.to(device, non_blocking=non_blocking)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
+        return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory (called by the DataLoader)."""
-        pinned: dict[str, Any] = {
-            field.name: value.pin_memory()
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **pinned)
+        return self._with_tensors(Tensor.pin_memory)
 
     def without_images(self) -> "Batch":
         """The blind control: the same questions with the pictures left out."""
@@ -124,6 +119,8 @@ class Batch:
             valid_BT=self.valid_BT & (self.ids_BT != Placeholder.IMAGE),
             pair_row_N=empty,
             pair_image_N=empty,
+            region_image_G=torch.full_like(self.region_image_G, -1),
+            region_pictures=(),
         )
 
     def with_shuffled_images(self) -> "Batch":
@@ -139,12 +136,17 @@ class Batch:
         for mine, others in zip(samples, samples[-1:] + samples[:-1], strict=True):
             for order, image in enumerate(mine):
                 source[image] = others[order % len(others)]
-        return replace(self, pixels_ICHW=self.pixels_ICHW[source])
+        return replace(
+            self,
+            pixels_ICHW=self.pixels_ICHW[source],
+            region_pictures=tuple(self.region_pictures[image] for image in source) if self.region_pictures else (),
+        )
 
     def images_by_sample(self) -> list[list[int]]:
-        """Indices of the images that rows of each sample show, for every sample that shows any."""
+        """Indices of the images that rows of each sample show or point at, for every sample with any."""
         images: dict[str, set[int]] = {}
-        for row, image in zip(self.pair_row_N.tolist(), self.pair_image_N.tolist(), strict=True):
+        rows, seen = torch.cat([self.pair_row_N, self.region_row_G]), torch.cat([self.pair_image_N, self.region_image_G])
+        for row, image in zip(rows.tolist(), seen.tolist(), strict=True):
             images.setdefault(self.rows[row].key.partition(":")[0], set()).add(image)
         return [sorted(shown) for shown in images.values()]
 
@@ -181,9 +183,23 @@ class Batch:
         )
 
     def showing(self, kept_N: Tensor) -> "Batch":
-        """The same questions, of the (row, image) pairs only some shown."""
+        """The same questions, of the (row, image) pairs only some shown; of regions of the others the position is left."""
+        hidden_N = ~kept_N
+        is_hidden_GN = (self.region_row_G[:, None] == self.pair_row_N[hidden_N]) & (
+            self.region_image_G[:, None] == self.pair_image_N[hidden_N]
+        )
         valid_BT = self.valid_BT.clone()
         valid_BT[valid_BT & (self.ids_BT == Placeholder.IMAGE)] = kept_N  # pairs and placeholders are in the same order
         return replace(
-            self, valid_BT=valid_BT, pair_row_N=self.pair_row_N[kept_N], pair_image_N=self.pair_image_N[kept_N]
+            self,
+            valid_BT=valid_BT,
+            pair_row_N=self.pair_row_N[kept_N],
+            pair_image_N=self.pair_image_N[kept_N],
+            region_image_G=torch.where(is_hidden_GN.any(1), -1, self.region_image_G),
         )
+
+    def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        changed: dict[str, Any] = {
+            field.name: change(value) for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **changed, region_pictures=tuple(change(picture) for picture in self.region_pictures))

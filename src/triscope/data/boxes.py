@@ -4,6 +4,7 @@ Peers' grounding scores have been lost to pixels read as thousandths and to boxe
 whole one. Here a box carries its space, every conversion names the picture's size, and every transform returns a new box.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -73,6 +74,12 @@ class Box:
             x2=min(max(self.x2, 0.0), right),
             y2=min(max(self.y2, 0.0), bottom),
         )
+
+    def shifted(self, shares: Sequence[float]) -> "Box":
+        """The box with x1, y1, x2, y2 moved by shares of its own width (x) and height (y)."""
+        width, height = self.x2 - self.x1, self.y2 - self.y1
+        x1, y1, x2, y2 = (share * side for share, side in zip(shares, (width, height, width, height), strict=True))
+        return replace(self, x1=self.x1 + x1, y1=self.y1 + y1, x2=self.x2 + x2, y2=self.y2 + y2)
 
     def check(self, width: int, height: int, where: str, tolerance: float = 1e-3) -> None:
         """Refuse a box that is inside out, empty, or reaches outside its picture.

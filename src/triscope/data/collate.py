@@ -1,7 +1,7 @@
 """Collate: the rows and pictures of some samples as one Batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -19,10 +19,12 @@ class EncodedSample:
     Args:
         pixels: uint8 (3, H, W) of each image that a row shows, by its index in the sample.
         rows: its conversations; none if the stage wants none of them.
+        region_pictures: uint8 (3, H, W) of the same images at the size that a region encoder reads; empty if it reads none.
     """
 
     pixels: dict[int, Tensor]
     rows: list[EncodedRow]
+    region_pictures: dict[int, Tensor] = field(default_factory=dict)
 
 
 def collate(samples: Sequence[EncodedSample], image_size: int) -> Batch:
@@ -34,12 +36,16 @@ def collate(samples: Sequence[EncodedSample], image_size: int) -> Batch:
     """
     pictures: list[Tensor] = []
     rows: list[EncodedRow] = []
+    region_pictures: list[Tensor] = []
     shown: list[list[int]] = []  # of each row, indices into the batch's images
+    pointed: list[list[int]] = []  # the same of each row's regions
     for sample in samples:
         index_of = {image: len(pictures) + order for order, image in enumerate(sample.pixels)}
         pictures += sample.pixels.values()
         rows += sample.rows
+        region_pictures += [sample.region_pictures[image] for image in sample.pixels if sample.region_pictures]
         shown += [[index_of[image] for image in row.images] for row in sample.rows]
+        pointed += [[index_of[region.image] for region in row.regions] for row in sample.rows]
     ids_BT, valid_BT = _padded([row.ids for row in rows])
     supervised_BT, _ = _padded([row.supervised for row in rows])
     question_ids_BS, question_valid_BS = _padded([row.question_ids for row in rows])
@@ -53,11 +59,11 @@ def collate(samples: Sequence[EncodedSample], image_size: int) -> Batch:
         level_B=torch.tensor([LEVELS.index(row.row.level) for row in rows]),
         pair_row_N=torch.tensor([number for number, images in enumerate(shown) for _ in images], dtype=torch.long),
         pair_image_N=torch.tensor([image for images in shown for image in images], dtype=torch.long),
-        # Regions are shown as text; region tokens have their rows, images and boxes here.
-        region_row_G=torch.empty(0, dtype=torch.long),
-        region_image_G=torch.empty(0, dtype=torch.long),
-        boxes_G4=torch.empty(0, 4),
+        region_row_G=torch.tensor([number for number, row in enumerate(rows) for _ in row.regions], dtype=torch.long),
+        region_image_G=torch.tensor([image for images in pointed for image in images], dtype=torch.long),
+        boxes_G4=torch.tensor([region.box.corners for row in rows for region in row.regions]).view(-1, 4),
         rows=tuple(replace(row.row, image=images[0] if images else None) for row, images in zip(rows, shown, strict=True)),
+        region_pictures=tuple(region_pictures),
     )
 
 

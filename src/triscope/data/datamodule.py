@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 class DataModule(LightningDataModule):
     """Streams batches from folders of shards.
 
-    Tokenizers and accepted levels come from the stage (`tokenizers()`, `accepted_levels`): data is configured without a
-    model.
+    Tokenizers, accepted levels and the size of a region encoder's pictures come from the stage (`tokenizers()`,
+    `accepted_levels`, `region_sides()`): data is configured without a model.
 
     Args:
         train: folders of shards (or their addresses: `https://`, `s3://`, `gs://`, `hf://`), with the share of the samples
@@ -39,6 +39,7 @@ class DataModule(LightningDataModule):
         samples_per_epoch: length of a training epoch over all ranks; the sum of the sets' sizes if None.
         validation_samples: evaluate during training on so many samples of each set, the same each time; all if None.
         flip_probability: how often a training sample without regions, left and right is mirrored.
+        box_jitter: in training, each corner of a box is moved by up to this share of the box's width or height. PVIT: 0.02.
         draft: let the JPEG decoder skip resolution that is not needed.
         max_pixels: larger pictures are refused.
         window_shards: samples are shuffled among so many shards.
@@ -65,6 +66,7 @@ class DataModule(LightningDataModule):
         samples_per_epoch: int | None = None,
         validation_samples: int | None = None,
         flip_probability: float = 0.0,
+        box_jitter: float = 0.0,
         draft: bool = True,
         max_pixels: int = 64_000_000,
         window_shards: int = 16,
@@ -91,6 +93,7 @@ class DataModule(LightningDataModule):
         self.samples_per_epoch = samples_per_epoch
         self.validation_samples = validation_samples
         self.flip_probability = flip_probability
+        self.box_jitter = box_jitter
         self.draft = draft
         self.max_pixels = max_pixels
         self.window_shards = window_shards
@@ -119,6 +122,7 @@ class DataModule(LightningDataModule):
         accepted_levels: Sequence[Level] | None = None,
         rank: int = 0,
         world_size: int = 1,
+        region_sides: tuple[int, int] | None = None,
     ) -> Loader:
         """Endless mixed batches of the training sets, resumable.
 
@@ -126,6 +130,7 @@ class DataModule(LightningDataModule):
             tokenizers: of the model.
             accepted_levels: of the stage; all if None.
             rank, world_size: this process, and how many read different samples.
+            region_sides: shortest and longest side of the pictures that the model's region encoder reads; None for none.
 
         Raises:
             ConfigurationError: no training set, or one without a conversation of an accepted level.
@@ -139,7 +144,7 @@ class DataModule(LightningDataModule):
         )
         source = BatchSource(
             stream,
-            self._transform(self.flip_probability),
+            self._transform(region_sides, self.flip_probability, self.box_jitter),
             PromptWriter(self.prompt_style, tokenizers),
             self._selection(list(self.train), accepted_levels, self.conversations_per_image),
         )
@@ -153,13 +158,14 @@ class DataModule(LightningDataModule):
         accepted_levels: Sequence[Level] | None = None,
         rank: int = 0,
         world_size: int = 1,
+        region_sides: tuple[int, int] | None = None,
         samples: int | None = None,
     ) -> Loader:
         """One exact pass over a set, in order; or over the same `samples` of it each time.
 
         Args:
             folder: of the shards.
-            tokenizers, accepted_levels, rank, world_size: as in `training_loader`.
+            tokenizers, accepted_levels, rank, world_size, region_sides: as in `training_loader`.
             samples: so many, drawn once; all if None.
 
         Raises:
@@ -170,7 +176,7 @@ class DataModule(LightningDataModule):
         stream = SampleStream({folder: shards}, seed=self.seed, shuffle=subset, samples_per_epoch=samples if subset else None)
         source = BatchSource(
             stream,
-            self._transform(flip_probability=0.0),
+            self._transform(region_sides),
             PromptWriter(self.prompt_style, tokenizers),
             self._selection([folder], accepted_levels, conversations_per_image=None),
         )
@@ -227,10 +233,15 @@ class DataModule(LightningDataModule):
             "accepted_levels": stage.accepted_levels,
             "rank": readers["rank"],
             "world_size": readers["num_replicas"],
+            "region_sides": stage.region_sides(),
         }
 
-    def _transform(self, flip_probability: float) -> PictureTransform:
-        return PictureTransform(self.image_size, self.draft, flip_probability, self.max_pixels)
+    def _transform(
+        self, region_sides: tuple[int, int] | None, flip_probability: float = 0.0, box_jitter: float = 0.0
+    ) -> PictureTransform:
+        if self.prompt_style.regions == "text":
+            region_sides = None  # nothing is read off them
+        return PictureTransform(self.image_size, self.draft, flip_probability, self.max_pixels, box_jitter, region_sides)
 
     def _selection(
         self, folders: list[str], accepted_levels: Sequence[Level] | None, conversations_per_image: int | None

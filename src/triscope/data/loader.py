@@ -96,10 +96,13 @@ class BatchSource(Dataset):
         if wanted is not None and len(numbers) > wanted:
             numbers = sorted(generator.choice(numbers, wanted, replace=False).tolist())
         flipped = self.transform.flips(sample, generator)
-        rows = self.writer.rows(sample, self.transform.boxes(sample, flipped), numbers, raw.where)
-        shown = sorted({image for row in rows for image in row.images})
-        pixels = {image: self.transform.pixels(contents[image], sample.images[image], flipped, raw.where) for image in shown}
-        return EncodedSample(pixels, rows)
+        rows = self.writer.rows(sample, self.transform.boxes(sample, flipped, generator), numbers, raw.where)
+        shown = sorted({image for row in rows for image in (*row.images, *(region.image for region in row.regions))})
+        pictures = {image: (contents[image], sample.images[image], flipped, raw.where) for image in shown}
+        pixels = {image: self.transform.pixels(*picture) for image, picture in pictures.items()}
+        if self.transform.region_sides is None:
+            return EncodedSample(pixels, rows)
+        return EncodedSample(pixels, rows, {image: self.transform.region_pixels(*picture) for image, picture in pictures.items()})
 
     def _stand_in(self, step: Step) -> EncodedSample:
         for position in itertools.chain(range(step.first, len(self.stream)), range(step.first)):

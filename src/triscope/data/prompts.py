@@ -15,7 +15,7 @@ from typing import Literal, Protocol, get_args
 from triscope.data.batch import Placeholder, Row
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import BadSampleError, ConfigurationError
-from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
+from triscope.data.sample import MARKER, Conversation, Level, Region, Sample, Turn
 
 # The sentence of LION (section 3.3 of the paper). Between its parts stands the soft prompt, or a word in the hard prompt.
 TAG_SENTENCE = ("According to", ", you are allowed to use or partially use the following tags: [{tags}].")
@@ -33,6 +33,8 @@ BOARD_SIDE = 16  # squares: columns a to p from the left, rows 0 to 15 from the 
 # "prefix": all in front of everything, that token too (InstructBLIP, SAM); a marker becomes the name of an image.
 Placement = Literal["inline", "prefix"]
 IMAGE_NAME = "{{image#{number}}}"  # as SAM and DEMON write it: {image#1}
+# How a prompt shows a region: by its coordinates, by the token of a region encoder, or by both. Answers have coordinates.
+RegionForm = Literal["text", "token", "both"]
 
 
 class TextTokenizer(Protocol):
@@ -73,6 +75,9 @@ class PromptStyle:
 
     Args:
         turn: a question with its surroundings; `{prompt}` is the question. The answer follows it.
+        opening: text before the first question, such as the sentence that a language model was tuned with; it shares the
+            budget of that question, and leaves with it where earlier turns are left out.
+        regions: how prompts show regions; what a Q-Former reads and what is answered has coordinates in any case.
         box_format: how boxes are written and read.
         tags: whether LION's sentence with the tags of the row's images stands before the first question: `soft` with the
             learned vector, as in the paper; `hard` with a word in its place; `none` for no sentence.
@@ -88,6 +93,8 @@ class PromptStyle:
     """
 
     turn: str = "Question: {prompt} Answer:"
+    opening: str = ""
+    regions: RegionForm = "text"
     box_format: BoxFormat = "decimal"
     tags: Tags = "none"
     placement: Placement = "inline"
@@ -157,6 +164,7 @@ class EncodedRow:
         supervised: of each id, whether it belongs to an answer.
         question_ids: what a Q-Former reads.
         images: indices into the sample's images, one for each image placeholder, in reading order.
+        regions: one for each region placeholder, in reading order, with boxes as the model will see them, in unit space.
         row: for evaluation and messages; its `image` counts the sample's images.
     """
 
@@ -164,6 +172,7 @@ class EncodedRow:
     supervised: list[bool]
     question_ids: list[int]
     images: list[int]
+    regions: list[Region]
     row: Row
 
 
@@ -172,6 +181,7 @@ class _EncodedTurn:
     prompt_ids: list[int]
     answer_ids: list[int]
     images: list[int]
+    regions: list[int]
 
     @property
     def text_tokens(self) -> int:
@@ -184,10 +194,23 @@ class _EncodedTurn:
 
 @dataclass
 class _Tokens:
-    """Ids that grow from left to right."""
+    """Ids that grow from left to right, and what their placeholders stand for."""
 
     ids: list[int] = field(default_factory=list)
     supervised: list[bool] = field(default_factory=list)
+    images: list[int] = field(default_factory=list)
+    regions: list[int] = field(default_factory=list)
+
+    def add_images(self, images: Sequence[int]) -> None:
+        """Images in front of the text."""
+        self.add([Placeholder.IMAGE] * len(images))
+        self.images += images
+
+    def add_prompt(self, turn: _EncodedTurn) -> None:
+        """A question with its images and regions."""
+        self.add(turn.prompt_ids)
+        self.images += turn.images
+        self.regions += turn.regions
 
     def add(self, ids: list[int], supervised: bool = False) -> None:
         self.ids += ids
@@ -234,14 +257,17 @@ class PromptWriter:
         conversation = sample.conversations[number]
         place = f"{where}, conversations[{number}]"
         front = self._images_in_front(sample, conversation)
-        turns = [self._turn(turn, front, boxes, f"{place}.turns[{index}]") for index, turn in enumerate(conversation.turns)]
+        turns = [
+            self._turn(turn, front, boxes, "" if index else self.style.opening, f"{place}.turns[{index}]")
+            for index, turn in enumerate(conversation.turns)
+        ]
         if not self.tokenizers.seq2seq:
-            tokens, images = self._causal(sample, turns, front, place)
-            yield self._encoded(sample, boxes, number, range(len(turns)), tokens, images)
+            tokens = self._causal(sample, turns, front, place)
+            yield self._encoded(sample, boxes, number, range(len(turns)), tokens)
             return
         for last in range(len(turns)):
-            tokens, images = self._seq2seq(sample, turns[: last + 1], front, place)
-            yield self._encoded(sample, boxes, number, range(last, last + 1), tokens, images)
+            tokens = self._seq2seq(sample, turns[: last + 1], front, place)
+            yield self._encoded(sample, boxes, number, range(last, last + 1), tokens)
 
     def _images_in_front(self, sample: Sample, conversation: Conversation) -> list[int]:
         """Images of a row that do not stand at markers: all if it names none; with "prefix", those that it names."""
@@ -251,34 +277,37 @@ class PromptWriter:
             return list(range(len(sample.images)))
         return named if self.style.placement == "prefix" else []
 
-    def _turn(self, turn: Turn, front: list[int], boxes: Sequence[Box], where: str) -> _EncodedTurn:
-        """Encode a turn on its own."""
+    def _turn(self, turn: Turn, front: list[int], boxes: Sequence[Box], opening: str, where: str) -> _EncodedTurn:
+        """Encode a turn on its own, behind the opening if it is the first."""
         if any(kind == "image" for kind, _ in MARKER.findall(turn.answers[0])):
             raise BadSampleError(f"{where}.answers", "an image marker", "text and regions", "name images in prompts only")
         answer = self._continuation(self._with_boxes(turn.answers[0], boxes))
         if not answer:
             raise BadSampleError(f"{where}.answers", f"no token in {turn.answers[0]!r}", "an answer", "leave the turn out")
-        prompt = self.style.turn.replace("{prompt}", self._with_boxes(_with_names(turn.prompt, front), boxes))
-        prompt_ids, images = self._with_images(prompt)
-        encoded = _EncodedTurn(prompt_ids, answer[: self.style.max_answer_tokens - 1], images)
+        text = self._with_boxes(_with_names(turn.prompt, front), boxes, self.style.regions)
+        prompt_ids, images, regions = self._with_placeholders(opening + self.style.turn.replace("{prompt}", text))
+        encoded = _EncodedTurn(prompt_ids, answer[: self.style.max_answer_tokens - 1], images, regions)
         self._check_budget(encoded.text_tokens, f"{where}.prompt")
         return encoded
 
-    def _causal(self, sample: Sample, turns: list[_EncodedTurn], front: list[int], where: str) -> tuple[_Tokens, list[int]]:
+    def _causal(self, sample: Sample, turns: list[_EncodedTurn], front: list[int], where: str) -> _Tokens:
         """All turns in one row, every answer supervised."""
         bos = self.tokenizers.language.bos_token_id
         images = front + [image for turn in turns for image in turn.images]
         begin: list[int] = [] if bos is None else [bos]
-        pictures: list[int] = [Placeholder.IMAGE] * len(front)
         tokens = _Tokens()
-        tokens.add(pictures + begin if self.style.placement == "prefix" else begin + pictures)
+        if self.style.placement == "inline":
+            tokens.add(begin)
+        tokens.add_images(front)
+        if self.style.placement == "prefix":
+            tokens.add(begin)
         tokens.add(self._tags(self._tag_names(sample, images), turns[0].text_tokens, where))
         for turn in turns:
-            tokens.add(turn.prompt_ids)
+            tokens.add_prompt(turn)
             tokens.add(turn.answer_ids + self.eos, supervised=True)
-        return tokens, images
+        return tokens
 
-    def _seq2seq(self, sample: Sample, turns: list[_EncodedTurn], front: list[int], where: str) -> tuple[_Tokens, list[int]]:
+    def _seq2seq(self, sample: Sample, turns: list[_EncodedTurn], front: list[int], where: str) -> _Tokens:
         """The last turn's answer supervised; of the earlier turns, as many as fit stand in the prompt."""
         *history, question = turns
         tags = self._tag_names(sample, front + [image for turn in turns for image in turn.images])
@@ -287,17 +316,17 @@ class PromptWriter:
             front = front + history.pop(0).images  # their images are still shown
         shown = sum(turn.all_tokens for turn in history) + question.text_tokens
         tokens = _Tokens()
-        tokens.add([Placeholder.IMAGE] * len(front))
+        tokens.add_images(front)
         tokens.add(self._tags(tags, shown, where))
         for turn in history:
-            tokens.add(turn.prompt_ids + turn.answer_ids)
-        tokens.add(question.prompt_ids + self.eos)
+            tokens.add_prompt(turn)
+            tokens.add(turn.answer_ids)
+        tokens.add_prompt(question)
+        tokens.add(self.eos)
         tokens.add(question.answer_ids + self.eos, supervised=True)
-        return tokens, front + [image for turn in (*history, question) for image in turn.images]
+        return tokens
 
-    def _encoded(
-        self, sample: Sample, boxes: Sequence[Box], number: int, turns: range, tokens: _Tokens, images: list[int]
-    ) -> EncodedRow:
+    def _encoded(self, sample: Sample, boxes: Sequence[Box], number: int, turns: range, tokens: _Tokens) -> EncodedRow:
         """A row with what evaluation needs to know of it."""
         conversation = sample.conversations[number]
         last = conversation.turns[turns[-1]]
@@ -311,13 +340,14 @@ class PromptWriter:
             answers=tuple(self._with_boxes(reference, boxes) for reference in last.answers),
             candidates=last.candidates,
             box=boxes[int(answer[2]) - 1] if answer else None,
-            image=images[0] if images else None,
+            image=tokens.images[0] if tokens.images else None,
             regions=tuple(boxes[region] for region in regions_in_prompts(conversation, turns)),
             extra=sample.extra or None,
         )
         front = self._images_in_front(sample, conversation)
         questions = " ".join(_with_names(conversation.turns[turn].prompt, front) for turn in turns)
-        return EncodedRow(tokens.ids, tokens.supervised, self._question_ids(questions, boxes), images, row)
+        regions = [Region(sample.regions[region].image, boxes[region]) for region in tokens.regions]
+        return EncodedRow(tokens.ids, tokens.supervised, self._question_ids(questions, boxes), tokens.images, regions, row)
 
     def _question_ids(self, text: str, boxes: Sequence[Box]) -> list[int]:
         """What a Q-Former reads: questions without images, tags and template; cut on the left, special tokens kept."""
@@ -328,26 +358,33 @@ class PromptWriter:
         room = self.style.max_question_tokens - len(before) - len(after)
         return before + tokenizer.encode(bare, add_special_tokens=False)[-room:] + after
 
-    def _with_boxes(self, text: str, boxes: Sequence[Box]) -> str:
-        """Region markers written as boxes; image markers left in place."""
+    def _with_boxes(self, text: str, boxes: Sequence[Box], form: RegionForm = "text") -> str:
+        """Region markers written as boxes, left in place for a token, or both; image markers left in place."""
 
         def write(marker: re.Match) -> str:
             kind, number = marker.groups()
-            return format_box(boxes[int(number) - 1], self.style.box_format) if kind == "region" else marker[0]
+            if kind == "image" or form == "token":
+                return marker[0]
+            box = format_box(boxes[int(number) - 1], self.style.box_format)
+            return f"{marker[0]} {box}" if form == "both" else box
 
         return MARKER.sub(write, text)
 
-    def _with_images(self, text: str) -> tuple[list[int], list[int]]:
-        """Ids of a text in which image markers are placeholders, and the images in order."""
+    def _with_placeholders(self, text: str) -> tuple[list[int], list[int], list[int]]:
+        """Ids of a text in which markers are placeholders, and its images and regions, each in order."""
         ids: list[int] = []
-        images: list[int] = []
+        named: dict[str, list[int]] = {"image": [], "region": []}
         start = 0
         for marker in MARKER.finditer(text):
-            ids += [*self._encode(text[start : marker.start()].rstrip(" ")), Placeholder.IMAGE]
-            images.append(int(marker[2]) - 1)
+            kind, number = marker.groups()
+            ids += [*self._beside(text[start : marker.start()].rstrip(" "), is_behind=start > 0), Placeholder[kind.upper()]]
+            named[kind].append(int(number) - 1)
             start = marker.end()
-        rest = text[start:]
-        return ids + self._encode(rest.lstrip(" ") if images else rest), images
+        return ids + self._beside(text[start:], is_behind=start > 0), named["image"], named["region"]
+
+    def _beside(self, text: str, is_behind: bool) -> list[int]:
+        """Ids of a piece of text between placeholders; a blank behind one goes to the word that follows."""
+        return self._spaced(text.lstrip(" ")) if is_behind and text.startswith(" ") else self._encode(text)
 
     def _tags(self, names: list[str], prompt_tokens: int, where: str) -> list[int]:
         """LION's sentence with as many tags as fit beside the prompt; nothing for images without tags."""
@@ -385,11 +422,15 @@ class PromptWriter:
         return self.tokenizers.language.encode(text, add_special_tokens=False) if text else []
 
     def _continuation(self, answer: str) -> list[int]:
-        """Ids of an answer as it reads behind a prompt: byte-level tokenizers spell a word behind a space differently."""
-        if self.tokenizers.seq2seq or self.style.turn[-1].isspace():
-            return self._encode(answer)
-        before, joined = len(self._colon), self._encode(f": {answer}")
-        return joined[before:] if joined[:before] == self._colon else self._encode(f" {answer}")
+        """Ids of an answer as it reads behind a prompt."""
+        return self._encode(answer) if self.style.turn[-1].isspace() else self._spaced(answer)
+
+    def _spaced(self, text: str) -> list[int]:
+        """Ids of a text as it reads behind a blank: byte-level tokenizers spell a word behind a space differently."""
+        if self.tokenizers.seq2seq or not text:
+            return self._encode(text)
+        before, joined = len(self._colon), self._encode(f": {text}")
+        return joined[before:] if joined[:before] == self._colon else self._encode(f" {text}")
 
 
 def _with_names(prompt: str, front: Sequence[int]) -> str:

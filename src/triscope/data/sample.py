@@ -20,6 +20,7 @@ from typing import Any
 
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import BadSampleError
+from triscope.data.region_text import check_no_marks
 
 SCHEMA_VERSION = 1
 MARKER = re.compile(r"<(image|region):(\d+)>")
@@ -224,6 +225,10 @@ class Sample:
             if not turn.answers or not all(answer.strip() for answer in turn.answers):
                 yield BadSampleError(f"{place}.answers", f"{list(turn.answers)}", "answers with text", "leave the turn out")
             for name, text in (("prompt", turn.prompt), *(("answers", answer) for answer in turn.answers)):
+                try:
+                    check_no_marks(text, f"{place}.{name}")
+                except BadSampleError as error:
+                    yield error
                 for kind, number in MARKER.findall(text):
                     if not 1 <= int(number) <= available[kind]:
                         yield BadSampleError(

@@ -14,6 +14,7 @@ from triscope.data.errors import BadSampleError
 from triscope.data.sample import MARKER, Image, Sample
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+THINNEST = 16  # pixels of one cell of a region encoder's map
 _SIDES = re.compile(r"\b(?:left|right)", re.IGNORECASE)
 
 
@@ -27,28 +28,38 @@ class PictureTransform:
             other pixels.
         flip_probability: how often a sample that `flip_allowed` is mirrored.
         max_pixels: a larger picture is refused before it is decoded.
+        box_jitter: each corner of a box is moved by up to this share of the box's width or height, anew at every access.
+        region_sides: shortest and longest side of the pictures for a region encoder, in pixels; None for none.
     """
 
     size: int
     draft: bool = True
     flip_probability: float = 0.0
     max_pixels: int = 64_000_000
+    box_jitter: float = 0.0
+    region_sides: tuple[int, int] | None = None
 
     def flips(self, sample: Sample, generator: np.random.Generator) -> bool:
         """Draw whether all images of a sample are mirrored."""
         return bool(generator.random() < self.flip_probability) and flip_allowed(sample)
 
-    def boxes(self, sample: Sample, flipped: bool) -> tuple[Box, ...]:
-        """The boxes of a sample's regions in unit space, mirrored if its images are. Squashing does not move them."""
+    def boxes(self, sample: Sample, flipped: bool, generator: np.random.Generator) -> tuple[Box, ...]:
+        """The boxes of a sample's regions in unit space, mirrored if its images are. Squashing does not move them.
+
+        A region is jittered once, so that its token, its text and an answer that names it agree (PVIT, spec 1.7).
+        """
         boxes = []
         for region in sample.regions:
             image = sample.images[region.image]
             box = region.box.to(BoxSpace.UNIT, image.width, image.height)
+            if self.box_jitter:
+                box = box.shifted(generator.uniform(-self.box_jitter, self.box_jitter, 4).tolist())
+                box = box.clipped(image.width, image.height)
             boxes.append(box.flipped(image.width, image.height) if flipped else box)
         return tuple(boxes)
 
     def pixels(self, content: bytes, image: Image, flipped: bool, where: str) -> Tensor:
-        """Decode a picture.
+        """Decode a picture, as the square that the vision encoder reads.
 
         Args:
             content: JPEG, PNG or WebP.
@@ -62,13 +73,44 @@ class PictureTransform:
         Raises:
             BadSampleError: bytes that do not decode, a picture beyond `max_pixels` or of another size than recorded.
         """
+        size = (self.size, self.size)
+        return self._decoded(content, image, size, PIL.Image.Resampling.BICUBIC, flipped, f"{where}, {image.file}")
+
+    def region_pixels(self, content: bytes, image: Image, flipped: bool, where: str) -> Tensor:
+        """Decode a picture, as a region encoder reads it: in its own proportions, scaled by `region_size`.
+
+        Args, errors: as `pixels`; also a picture too thin for a map.
+
+        Returns:
+            uint8 (3, H, W).
+        """
+        assert self.region_sides is not None, "no region encoder asks for pictures"
         where = f"{where}, {image.file}"
+        size = region_size(image.width, image.height, *self.region_sides)
+        if min(size) < THINNEST:
+            raise BadSampleError(
+                where,
+                f"{image.width}x{image.height} pixels, {size[0]}x{size[1]} as a region encoder reads it",
+                f"at least {THINNEST} pixels each way",
+                "leave the picture out",
+            )
+        return self._decoded(content, image, size, PIL.Image.Resampling.BILINEAR, flipped, where)
+
+    def _decoded(
+        self,
+        content: bytes,
+        image: Image,
+        size: tuple[int, int],
+        resampling: PIL.Image.Resampling,
+        flipped: bool,
+        where: str,
+    ) -> Tensor:
         try:
             with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 self._check_size(picture.size, image, where)
                 if self.draft:
-                    picture.draft("RGB", (self.size, self.size))
-                square = picture.convert("RGB").resize((self.size, self.size), PIL.Image.Resampling.BICUBIC)
+                    picture.draft("RGB", size)
+                resized = picture.convert("RGB").resize(size, resampling)
         except BadSampleError:
             raise
         except PIL.Image.DecompressionBombError as error:
@@ -77,7 +119,7 @@ class PictureTransform:
             raise BadSampleError(
                 where, f"bytes that do not decode ({error})", "a whole JPEG, PNG or WebP", "replace or leave it out"
             ) from None
-        pixels_HWC = np.array(square)
+        pixels_HWC = np.array(resized)
         return torch.from_numpy(pixels_HWC[:, ::-1].copy() if flipped else pixels_HWC).permute(2, 0, 1).contiguous()
 
     def _check_size(self, size: tuple[int, int], image: Image, where: str) -> None:
@@ -93,6 +135,15 @@ class PictureTransform:
                 f"{image.width}x{image.height}, as the record says",
                 "record the size of the stored picture: its boxes are measured in it",
             )
+
+
+def region_size(width: int, height: int, shortest: int, longest: int) -> tuple[int, int]:
+    """Width and height of a picture whose shortest side becomes `shortest`, unless its longest then exceeds `longest`."""
+    scale = shortest / min(width, height)
+    sides = [width * scale, height * scale]
+    if max(sides) > longest:
+        sides = [side * longest / max(sides) for side in sides]
+    return int(sides[0] + 0.5), int(sides[1] + 0.5)
 
 
 def flip_allowed(sample: Sample) -> bool:

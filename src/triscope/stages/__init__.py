@@ -3,6 +3,7 @@
 from triscope.stages.base import GenerationOptions, Stage, WarmStart
 from triscope.stages.language import LanguageStage
 from triscope.stages.lion import ImageLevelStage, MixtureStage, RegionLevelStage
+from triscope.stages.pvit import RegionAlignmentStage, RegionInstructionStage
 from triscope.stages.sam import MultiImageStage
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "LanguageStage",
     "MixtureStage",
     "MultiImageStage",
+    "RegionAlignmentStage",
+    "RegionInstructionStage",
     "RegionLevelStage",
     "Stage",
     "WarmStart",

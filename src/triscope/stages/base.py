@@ -34,6 +34,7 @@ from triscope.model import VisualLanguageModel
 
 SHOWN_ANSWERS = 20
 TRAINED_WHERE_PRESENT = ("lora",)  # parts that any stage trains, if the model has them
+REGION_PARTS = ("region_projector", "region_position", "region_markers")
 
 
 @dataclass
@@ -85,6 +86,7 @@ class Stage(lightning.LightningModule):
     levels: ClassVar[tuple[Level, ...]]
     trained_parts: ClassVar[tuple[str, ...]]
     accepted_levels: ClassVar[tuple[Level, ...]]
+    region_parts: ClassVar[tuple[str, ...]] = ()  # of `REGION_PARTS`; without any, the model's region encoder is left out
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -140,7 +142,7 @@ class Stage(lightning.LightningModule):
             raise
         except ValueError as error:  # of a component, which says what was found, what was expected, and what to do
             raise ConfigurationError("model", str(error), "parts that fit each other", "correct the model's file") from error
-        model.keep_only(self.bridges, self.levels)
+        model.keep_only(self.bridges, self.levels, self.region_parts)
         if model.language.is_4bit and "language" in self.trained_parts:
             remedy = "set the language model's dtype to float32 or bfloat16"
             raise ConfigurationError("model.language.dtype", "nf4 in a stage that trains the language model", "no 4 bits", remedy)
@@ -150,6 +152,13 @@ class Stage(lightning.LightningModule):
         trained_parts = {*self.trained_parts, *TRAINED_WHERE_PRESENT}
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(model.part_of(name) in trained_parts)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise ConfigurationError(
+                f"model of {type(self).__name__}",
+                f"parts {sorted({model.part_of(name) for name, _ in model.named_parameters()})}",
+                f"at least one that the stage trains: {list(self.trained_parts)}",
+                "add such a part to the model's file, or use another stage",
+            )
         return model
 
     def configure_optimizers(self) -> Any:
@@ -192,6 +201,10 @@ class Stage(lightning.LightningModule):
     def tokenizers(self) -> Tokenizers:
         """What the data needs to write ids of this model."""
         return self.model.tokenizers()
+
+    def region_sides(self) -> tuple[int, int] | None:
+        """Shortest and longest side of the pictures that the model's region encoder reads, if it reads any of its own."""
+        return self.model.regions.picture_sides if self.model.regions is not None else None
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Keep trained parts only: a frozen 12B model does not belong into every checkpoint."""

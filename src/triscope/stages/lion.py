@@ -2,10 +2,12 @@
 
 Stages 1 and 2 share nothing but the frozen vision tower and language model, so they may run in parallel. Stage 3 starts
 from both: its router is one-hot, so at its first step every level uses exactly its specialist's adapter.
+
+A LION with PVIT's region encoder trains that in stages 2 and 3. LION itself has none.
 """
 
 from triscope.data.sample import Level
-from triscope.stages.base import Stage
+from triscope.stages.base import REGION_PARTS, Stage
 
 
 class ImageLevelStage(Stage):
@@ -21,7 +23,8 @@ class RegionLevelStage(Stage):
 
     bridges = ("aggregator",)
     levels = (Level.REGION,)
-    trained_parts = ("aggregator", "adapter_region", "soft_prompt")
+    region_parts = REGION_PARTS
+    trained_parts = ("aggregator", "adapter_region", "soft_prompt", *REGION_PARTS)
 
 
 class MixtureStage(Stage):
@@ -32,4 +35,5 @@ class MixtureStage(Stage):
 
     bridges = ("qformer", "aggregator")
     levels = (Level.REGION, Level.IMAGE)
-    trained_parts = ("qformer", "aggregator", "adapter_image", "adapter_region", "router", "soft_prompt")
+    region_parts = REGION_PARTS
+    trained_parts = ("qformer", "aggregator", "adapter_image", "adapter_region", "router", "soft_prompt", *REGION_PARTS)

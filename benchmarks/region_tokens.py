@@ -1,0 +1,53 @@
+"""PVIT's central claim at small scale: does a language model that is shown regions as tokens name them better than one that is
+told their coordinates?
+
+    python -m data_pipelines scenes --split train --count 10000 --out data/scenes/train     (val and test likewise)
+    python -m benchmarks.region_tokens --out runs/region_tokens
+
+The arms share recipe (`pvit_2_instruction`), data, order, steps and seeds, and differ in how a region is shown. Coordinates need
+no region encoder: in that arm it is given nothing to read and learns nothing.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from triscope.app.arms import Arm, compare
+
+RECIPES = Path("conf/recipe")
+TASKS = ("recognition", "description")  # those of the scenes whose questions show a region
+ARMS = (
+    Arm("tokens", ("--data.prompt_style.regions", "token")),
+    Arm("coordinates", ("--data.prompt_style.regions", "text")),
+    Arm("both", ("--data.prompt_style.regions", "both")),
+)
+
+
+def shared_arguments(model: str, data: Path, steps: int, samples_per_batch: int) -> list[str]:
+    """What all arms have in common."""
+    return [
+        *("-c", str(RECIPES / "pvit_2_instruction.yaml"), "-c", str(RECIPES / "on_scenes.yaml")),
+        *("--model.init_args.model", model, "--model.init_args.warm_start", "null", "--run.wandb", "disabled"),
+        *("--trainer.max_steps", str(steps), "--trainer.val_check_interval", str(steps)),
+        *("--data.train", json.dumps({str(data / "train"): 1.0}), "--data.validation", json.dumps({"scenes": str(data / "val")})),
+        *("--data.test", json.dumps({"scenes": str(data / "test")}), "--data.tasks", json.dumps(TASKS)),
+        *("--data.prompt_style.tags", "none", "--data.samples_per_batch", str(samples_per_batch)),
+    ]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train, test, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs, arms.md and arms.json")
+    parser.add_argument("--model", default="conf/model/pvit_micro.yaml", help="default: %(default)s")
+    parser.add_argument("--data", type=Path, default=Path("data/scenes"), help="with train, val and test (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=1000, help="of every run (default: %(default)s)")
+    parser.add_argument("--samples_per_batch", type=int, default=16, help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    asked, more = parser.parse_known_args(arguments)
+    shared = [*shared_arguments(asked.model, asked.data, asked.steps, asked.samples_per_batch), *more]
+    print(compare(ARMS, shared, asked.seeds, asked.out))
+
+
+if __name__ == "__main__":
+    main()
