@@ -92,3 +92,11 @@ def test_the_pictures_of_a_lone_sample_cannot_be_exchanged():
 def test_single_pictures_are_shuffled_as_ever():
     shown = seen(batch_of(sample("a"), sample("b"), sample("c")).with_shuffled_images())
     assert shown == {"a:0": [2], "b:0": [0], "c:0": [1]}
+
+
+def test_of_a_region_whose_picture_is_left_out_only_the_place_is_told():
+    regions = {"region_row_G": torch.tensor([1, 1]), "region_image_G": torch.tensor([1, 3]), "boxes_G4": torch.rand(2, 4)}
+    found = dict(controls(replace(three_samples(), **regions)))
+    assert found["without_1"].region_image_G.tolist() == [-1, 3]
+    assert found["last_only"].region_image_G.tolist() == [-1, 3]
+    assert found["without_2"].region_image_G.tolist() == [1, 3]

@@ -24,8 +24,8 @@ KINDS = ("model", "recipe", "trainer", "data", "tagger")
 MODELS, RECIPES, TRAINERS, DATA, TAGGERS = (sorted((CONF / kind).glob("*.yaml")) for kind in KINDS)
 OVERLAYS = [CONF / "recipe" / "on_scenes.yaml"]  # laid over a recipe, no recipe by itself
 # Which module of triscope.stages has the stages for a model, by the beginning of its file's name.
-STAGES_OF = {"lion": "lion", "pvit": "pvit", "sam": "sam", "micro": "language"}
-PUBLISHED = [file for file in RECIPES if file.stem.startswith(("lion", "pvit", "sam"))]  # recipes of published systems
+STAGES_OF = {"lion": "lion", "pvit": "pvit", "sam": "sam", "triscope": "triscope", "micro": "language"}
+SYSTEMS = [file for file in RECIPES if file.stem.startswith(("lion", "pvit", "sam", "triscope"))]
 IN_4_BITS = CONF / "trainer" / "gpu_4bit.yaml"  # laid over a recipe: it says something of trainer, model and data
 T5 = {
     **{"model_type": "t5", "vocab_size": 64, "d_model": 2048, "d_kv": 64, "d_ff": 64, "num_layers": 2, "num_heads": 32},
@@ -61,7 +61,7 @@ def command_line() -> Built:
     on_cpu = ["--trainer.accelerator=cpu", "--trainer.precision=32-true", "--run.wandb=disabled"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(REPOSITORY)
-        return Built(["fit", "-c", str(PUBLISHED[0]), *on_cpu, f"--run.folder={tempfile.mkdtemp()}"])
+        return Built(["fit", "-c", str(SYSTEMS[0]), *on_cpu, f"--run.folder={tempfile.mkdtemp()}"])
 
 
 def parsed(*arguments: str) -> dict:
@@ -134,7 +134,7 @@ def test_every_stage_has_a_model():
 # Recipes --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("recipe", PUBLISHED, ids=lambda file: file.stem)
+@pytest.mark.parametrize("recipe", SYSTEMS, ids=lambda file: file.stem)
 @pytest.mark.parametrize("overlay", [[], OVERLAYS], ids=["alone", "on scenes"])
 def test_a_recipe_builds_its_stage_and_data(recipe, overlay):
     arguments = [argument for file in [recipe, *overlay] for argument in ("-c", str(file))]
@@ -148,11 +148,11 @@ def test_a_recipe_builds_its_stage_and_data(recipe, overlay):
 @pytest.mark.parametrize("file", sorted({*TRAINERS, *DATA} - {IN_4_BITS}), ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_hardware_and_data_can_be_swapped(file):
     section = file.parent.name
-    config = parsed("-c", str(PUBLISHED[0]), f"--{section}", str(file))
+    config = parsed("-c", str(SYSTEMS[0]), f"--{section}", str(file))
     assert contains(config[section], yaml.safe_load(file.read_text()))
 
 
-@pytest.mark.parametrize("recipe", PUBLISHED, ids=lambda file: file.stem)
+@pytest.mark.parametrize("recipe", SYSTEMS, ids=lambda file: file.stem)
 def test_4_bits_are_laid_over_a_recipe_and_change_nothing_else(recipe):
     plain, packed = parsed("-c", str(recipe)), parsed("-c", str(recipe), "-c", str(IN_4_BITS))
     assert contains(packed, yaml.safe_load(IN_4_BITS.read_text()))
@@ -166,7 +166,7 @@ def test_4_bits_are_laid_over_a_recipe_and_change_nothing_else(recipe):
 
 @pytest.mark.parametrize(("old", "new"), itertools.permutations([file for file in TRAINERS if file != IN_4_BITS], 2))
 def test_swapping_the_trainer_file_keeps_nothing_of_the_old_one(old, new):
-    once, twice = (parsed("-c", str(PUBLISHED[0]), *(f"--trainer={file}" for file in files)) for files in ([new], [old, new]))
+    once, twice = (parsed("-c", str(SYSTEMS[0]), *(f"--trainer={file}" for file in files)) for files in ([new], [old, new]))
     assert twice["trainer"] == once["trainer"]
 
 

@@ -5,6 +5,7 @@ from triscope.stages.language import LanguageStage
 from triscope.stages.lion import ImageLevelStage, MixtureStage, RegionLevelStage
 from triscope.stages.pvit import RegionAlignmentStage, RegionInstructionStage
 from triscope.stages.sam import MultiImageStage
+from triscope.stages.triscope import ThreeScopesStage
 
 __all__ = [
     "GenerationOptions",
@@ -16,5 +17,6 @@ __all__ = [
     "RegionInstructionStage",
     "RegionLevelStage",
     "Stage",
+    "ThreeScopesStage",
     "WarmStart",
 ]
