@@ -9,8 +9,8 @@ examples:
   python -m data_pipelines info data/vsr
   python -m data_pipelines preview data/vsr --out page.html
   python -m data_pipelines index copied/shards
-  python -m data_pipelines calibrate data/trusted --tagger conf/tagger/open_clip.yaml --out weights/thresholds.txt
-  python -m data_pipelines tag data/vsr --tagger conf/tagger/ram.yaml --out data/vsr_tagged
+  python -m data_pipelines calibrate data/trusted --tagger open_clip.yaml --out weights/thresholds.txt
+  python -m data_pipelines tag data/vsr --tagger ram.yaml --out data/vsr_tagged
   python -m data_pipelines retag data/vsr_tagged --corrections corrections.csv --out data/vsr_corrected
   python -m data_pipelines vocabulary data/scenes_text/train --out data/micro_language
 """
@@ -311,13 +311,13 @@ def _add_mmlink(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_tags(commands: argparse._SubParsersAction) -> None:
-    example = "data/vsr --tagger conf/tagger/ram.yaml --out data/vsr_tagged --workers 8"
+    example = "data/vsr --tagger ram.yaml --out data/vsr_tagged --workers 8"
     command = _command(commands, "tag", run_tag, "give every picture the tags of a tagger; goes on where it was cut off", example)
     command.add_argument("folder", type=Path, help="of the shards; they stay as they are")
     command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the tagged shards")
     _add_tagger(command)
 
-    example = "data/trusted --tagger conf/tagger/open_clip.yaml --out weights/thresholds.txt"
+    example = "data/trusted --tagger open_clip.yaml --out weights/thresholds.txt"
     command = _command(commands, "calibrate", run_calibrate, "find a tagger's thresholds on shards whose tags are right", example)
     command.add_argument("folder", type=Path, help="of the shards")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="for the thresholds, one a line")
@@ -334,7 +334,7 @@ def _add_tags(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_tagger(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--tagger", type=Path, required=True, metavar="FILE", help="a tagger's configuration, see conf/tagger")
+    command.add_argument("--tagger", type=Path, required=True, metavar="FILE", help="a tagger's configuration, see docs/data.md")
     command.add_argument("--samples_per_batch", type=_positive, default=16, help="seen at once (default: %(default)s)")
     command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
     command.add_argument("--engine", choices=("local", "ray"), default="local", help="(default: %(default)s)")

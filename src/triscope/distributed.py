@@ -57,7 +57,7 @@ def placed(build: Callable[[], Any], strategy: Strategy | None) -> Any:
         "trainer.strategy",
         type(strategy).__name__,
         "one device, ddp, or triscope.distributed.ShardedStrategy",
-        "use conf/trainer/node_ddp.yaml where the model fits on every GPU (in 4 bits too), else conf/trainer/node_fsdp.yaml",
+        "use --trainer.strategy ddp where the model fits on every GPU (in 4 bits too), else conf/trainer/node_fsdp.yaml",
     )
 
 
@@ -100,7 +100,7 @@ class ShardedStrategy(ModelParallelStrategy):
                 "model.share_prefix",
                 "true in a sharded model",
                 "false: processes whose batches differ would wait for each other's layers",
-                "set --model.init_args.model.init_args.share_prefix false, or use conf/trainer/node_ddp.yaml",
+                "set --model.init_args.model.init_args.share_prefix false, or use --trainer.strategy ddp",
             )
         if model.language.is_4bit:
             # Cutting packed weights loses or spoils them, so every process reads them whole.

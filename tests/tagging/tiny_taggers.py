@@ -1,4 +1,4 @@
-"""Tiny real taggers: configurations over files in a folder, as those in `conf/tagger`."""
+"""Tiny real taggers: configurations over files in a folder, as docs/data.md shows them."""
 
 from pathlib import Path
 

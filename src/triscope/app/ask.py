@@ -35,7 +35,7 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
     parser.add_argument("--picture", type=Path, action="append", required=True)
     parser.add_argument("--question", action="append", default=[])
     parser.add_argument("--level", type=Level, default=None, help="of the questions; region if it is about a place")
-    parser.add_argument("--tagger", type=Path, default=None, help="configuration of what tags the pictures, see conf/tagger")
+    parser.add_argument("--tagger", type=Path, default=None, help="configuration of what tags the pictures, see docs/data.md")
     asked, others = parser.parse_known_args(arguments)
     if not asked.question:
         raise ConfigurationError("--question", "none", "at least one", 'add --question "What does the picture show?"')
@@ -66,7 +66,7 @@ def tags_of(content: bytes, image: Image, tagger: Tagger | None) -> tuple[Tag, .
 def said(tags: tuple[Tag, ...], tagger: Tagger | None) -> str:
     """The tags of a picture in words, or why there are none."""
     if tagger is None:
-        return "tags off, for no tagger is given (--tagger conf/tagger/ram.yaml or open_clip.yaml; neither comes with weights)"
+        return "tags off, for no tagger is given (--tagger FILE, see docs/data.md; no tagger comes with weights)"
     named = ", ".join(f"{tag.name} {tag.score:.2f}" for tag in tags)
     return f"tags {named}" if named else f"no tag: none of {len(tagger.vocabulary.names)} names is above its threshold"
 

@@ -85,19 +85,19 @@ class Tagger(nn.Module, ABC):
 
 
 def read_tagger(file: str | Path) -> dict[str, Any]:
-    """A tagger's file, such as `conf/tagger/ram.yaml`, as plain values with all defaults filled in.
+    """A tagger's file, as docs/data.md shows one, as plain values with all defaults filled in.
 
     Raises:
         ConfigurationError: the file is missing, or configures no tagger.
     """
     if not Path(file).is_file():
-        raise ConfigurationError(f"tagger {file}", "no file", "a tagger's configuration", "see conf/tagger")
+        raise ConfigurationError(f"tagger {file}", "no file", "a tagger's configuration", "see docs/data.md")
     parser = _parser()
     try:
         parsed = parser.parse_object({"tagger": yaml.safe_load(Path(file).read_text())})
     except (ArgumentError, yaml.YAMLError, UnicodeDecodeError) as error:
         message = " ".join(str(error).split())
-        raise ConfigurationError(f"tagger {file}", message, "class_path and init_args of a tagger", "see conf/tagger") from None
+        raise ConfigurationError(f"tagger {file}", message, "class_path and init_args of a tagger", "see docs/data.md") from None
     return json.loads(parser.dump(parsed, format="json", skip_none=False))["tagger"]
 
 
