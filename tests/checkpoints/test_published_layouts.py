@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.checkpoints.layouts import layout
 from tests.conftest import REPOSITORY
@@ -66,3 +67,29 @@ def test_sam_and_the_trimmed_instructblip_at_their_published_sizes(tmp_path):
     found = mapped("sam", layout("sam_trainable") | trimmed, tmp_path, model_over("sam_7b", VICUNA_7B, tmp_path))
     assert sum(entry.shape.numel() for entry in found.entries) == 1_182_593 + 188_837_888 - 512  # positions
     assert list(found.left_out.values()) == [["base/Qformer.bert.embeddings.position_ids"]]
+
+
+def test_regionclip_at_its_published_size(tmp_path):
+    found = mapped("regionclip", layout("regionclip_rn50x4") | layout("regionclip_rn50x4_text"), tmp_path)
+    assert sum(entry.shape.numel() for entry in found.entries) == 87_246_840
+    assert list(found.left_out) == ["text encoder"]
+
+
+def llama_7b(words: int) -> dict:
+    """Names and shapes of LLaMA-7B, by building it on the meta device."""
+    with torch.device("meta"):
+        return dict(LlamaForCausalLM(LlamaConfig(**LLAMA_7B, vocab_size=words)).named_parameters())
+
+
+@pytest.mark.parametrize("form", ["merged", "difference"])
+def test_pvit_at_its_published_size(form, tmp_path):
+    names = llama_7b(32000) | layout("pvit_delta_extra")
+    if form == "difference":
+        names |= {BASE + name: tensor for name, tensor in llama_7b(32000).items()}
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "config.json").write_text(json.dumps({**LLAMA_7B, "model_type": "llava", "vocab_size": 32005}))
+    kind = KINDS["pvit"]
+    becomes = kind.becomes(Given(tmp_path / "given", model_over("pvit_7b", VICUNA_7B, tmp_path), names), tmp_path)
+    key_map = kind.map if form == "merged" else kind.map_over_base
+    found = key_map.apply(names, becomes.layout, "the layout table")
+    assert {entry.target for entry in found.entries} == becomes.layout.keys() and not found.left_out

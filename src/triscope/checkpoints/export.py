@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from triscope.checkpoints.folder import LANGUAGE_FOLDER, QUESTION_TOKENIZER, VISION_FILE, load_model, write_recipe
+from triscope.checkpoints.folder import LANGUAGE_FOLDER, QUESTION_TOKENIZER, REGIONS_FILE, VISION_FILE, load_model, write_recipe
 from triscope.checkpoints.import_weights import new_folder, place_of
 from triscope.checkpoints.key_map import KeyMap
 from triscope.checkpoints.kinds import lion, sam
@@ -128,6 +128,16 @@ def _write_model(run: Run, model: VisualLanguageModel, folder: Path, dtype: torc
         tower = {name: tensor.contiguous() for name, tensor in model.vision.tower.state_dict().items()}
         save_file(tower, folder / VISION_FILE, metadata={"format": "pt"})
         parts["vision"]["init_args"] |= {"weights": f"./{VISION_FILE}", "cache_folder": None}
+    region_tower = {
+        name.removeprefix("regions.encoder."): tensor
+        for name, tensor in model.state_dict().items()
+        if place_of(name)[0] == REGIONS_FILE
+    }
+    if region_tower:
+        save_file(
+            {name: tensor.contiguous() for name, tensor in region_tower.items()}, folder / REGIONS_FILE, metadata={"format": "pt"}
+        )
+        parts["regions"]["init_args"]["weights"] = f"./{REGIONS_FILE}"
     if parts.get("question_tokenizer"):
         model.language.load_tokenizer(parts["question_tokenizer"]).save_pretrained(folder / QUESTION_TOKENIZER)
         parts["question_tokenizer"] = f"./{QUESTION_TOKENIZER}"

@@ -3,6 +3,7 @@
     FOLDER/recipe.yaml          stage, model, prompts and generation; paths that begin with ./ lie in the folder
            parts.safetensors    our own parts, as a slice (`slices.py`), with manifest.json
            vision.safetensors   the vision tower
+           regions.safetensors  the tower of the region encoder
            language/            the language model and its tokenizer, a Hugging Face folder
            question_tokenizer/  of the text that the Q-Former reads
            README.md            the model card
@@ -28,6 +29,7 @@ from triscope.stages import Stage
 
 RECIPE_FILE = "recipe.yaml"
 VISION_FILE = "vision.safetensors"
+REGIONS_FILE = "regions.safetensors"
 LANGUAGE_FOLDER = "language"
 QUESTION_TOKENIZER = "question_tokenizer"
 HERE = "./"

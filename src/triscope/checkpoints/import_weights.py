@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from triscope.checkpoints.folder import LANGUAGE_FOLDER, VISION_FILE, write_recipe
+from triscope.checkpoints.folder import LANGUAGE_FOLDER, REGIONS_FILE, VISION_FILE, write_recipe
 from triscope.checkpoints.key_map import Entry, Mapped
 from triscope.checkpoints.kinds import KINDS, Becomes, Given, Kind
 from triscope.checkpoints.kinds.kind import BASE
@@ -24,7 +24,7 @@ from triscope.data.errors import ConfigurationError
 from triscope.model import VisualLanguageModel
 from triscope.version import __version__
 
-_LANGUAGE, _TOWER = "language.model.", "vision.tower."
+_LANGUAGE, _TOWER, _REGION_TOWER = "language.model.", "vision.tower.", "regions.encoder."
 
 
 def main(arguments: list[str]) -> None:
@@ -108,6 +108,8 @@ def place_of(target: str) -> tuple[str, str]:
     """The file of a model folder that holds a tensor, and its name in there."""
     if target.startswith(_TOWER):
         return VISION_FILE, target.removeprefix(_TOWER)
+    if target.startswith(_REGION_TOWER):
+        return REGIONS_FILE, target.removeprefix(_REGION_TOWER)
     if VisualLanguageModel.part_of(target) == "language":
         return f"{LANGUAGE_FOLDER}/model.safetensors", target.removeprefix(_LANGUAGE)
     return SLICE_FILE, target

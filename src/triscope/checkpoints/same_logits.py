@@ -26,7 +26,8 @@ def probe(model: VisualLanguageModel) -> Batch:
     generator = torch.Generator().manual_seed(0)
     words = model.language.model.get_input_embeddings().num_embeddings
     shown = [Placeholder.IMAGE] if model.vision is not None else []
-    prompt = [*shown, *([Placeholder.SOFT_PROMPT] if model.soft_prompt is not None else [])]
+    region = [Placeholder.REGION] if model.regions is not None else []
+    prompt = [*shown, *region, *([Placeholder.SOFT_PROMPT] if model.soft_prompt is not None else [])]
     rows, length = len(LEVELS), _TEXT_TOKENS + _ANSWER_TOKENS
     text_BT = torch.randint(words, (rows, length), generator=generator)
     ids_BT = torch.cat([torch.tensor([[int(each) for each in prompt]] * rows).view(rows, -1), text_BT], dim=1)
@@ -46,9 +47,10 @@ def probe(model: VisualLanguageModel) -> Batch:
         level_B=torch.arange(rows),
         pair_row_N=each_N,
         pair_image_N=each_N,
-        region_row_G=nothing,
-        region_image_G=nothing,
-        boxes_G4=torch.empty(0, 4),
+        region_row_G=torch.arange(rows) if region else nothing,
+        region_image_G=torch.arange(rows) if region else nothing,
+        boxes_G4=torch.tensor([[0.1, 0.2, 0.7, 0.9]] * (rows if region else 0)).view(-1, 4),
+        region_pictures=tuple(torch.full((3, 64, 64), 90 * number, dtype=torch.uint8) for number in range(rows if region else 0)),
         rows=tuple(Row(f"probe:{number}", "probe", level, "", ("",)) for number, level in enumerate(LEVELS)),
     )
 

@@ -21,6 +21,7 @@ class LinearBridge(Bridge):
         keep_class_token: whether the first vector becomes a token too; LLaVA drops it. Say True for a vision encoder
             without a class token.
         markers: whether a learned vector stands on each side of an image's tokens (PVIT's `<im_start>` and `<im_end>`).
+        hidden_width: of two Linears with a GELU between them, as LLaVA 1.5 has them; one Linear if None.
     """
 
     def __init__(
@@ -30,12 +31,16 @@ class LinearBridge(Bridge):
         patches: int,
         keep_class_token: bool = False,
         markers: bool = False,
+        hidden_width: int | None = None,
     ) -> None:
         super().__init__()
         self.first = 0 if keep_class_token else 1
         self.tokens = patches - self.first + (2 if markers else 0)
         self.markers = Markers(language_width) if markers else None
-        self.projection = nn.Linear(vision_width, language_width)
+        self.projection: nn.Module = nn.Linear(vision_width, language_width)
+        if hidden_width is not None:
+            inner = nn.Linear(vision_width, hidden_width)
+            self.projection = nn.Sequential(inner, nn.GELU(), nn.Linear(hidden_width, language_width))
 
     def forward(
         self,
