@@ -5,6 +5,7 @@ examples:
   python -m data_pipelines scenes --images several --out data/albums/train --split train --count 10000
   python -m data_pipelines mmlink icons --out data/mmlink/icons --count 69000
   python -m data_pipelines convert vsr --annotations vsr.jsonl --images train2017 --out data/vsr
+  python -m data_pipelines generate data/coco_instances data/coco_captions --model NAME --endpoint URL --out data/written
   python -m data_pipelines lint data/vsr
   python -m data_pipelines info data/vsr
   python -m data_pipelines preview data/vsr --out page.html
@@ -30,6 +31,7 @@ import docstring_parser
 
 from data_pipelines.convert import convert
 from data_pipelines.engine import in_order, in_order_on_ray
+from data_pipelines.generate import options as generate_options
 from data_pipelines.info import info
 from data_pipelines.lint import lint
 from data_pipelines.mmlink.options import DRAWN_DOMAINS, LINKED_DOMAINS, add_step_options, steps_of
@@ -208,6 +210,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_workers(command)
 
     _add_mmlink(commands)
+
+    summary = "let a language model write dialogues about regions"
+    command = _command(commands, "generate", generate_options.run_generate, summary, "")
+    command.epilog = generate_options.EXAMPLES
+    generate_options.add_options(command, _positive)
 
     command = _command(commands, "lint", run_lint, "find every fault of a shard set", "data/coco --out faults.md")
     command.add_argument("folder", type=Path, help="of the shards")

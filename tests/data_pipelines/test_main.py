@@ -56,7 +56,7 @@ def test_an_unknown_source_is_answered_with_the_known_ones(capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    "command", ["convert", "scenes", "mmlink", "lint", "info", "preview", "index", "tag", "retag", "calibrate"]
+    "command", ["convert", "scenes", "mmlink", "generate", "lint", "info", "preview", "index", "tag", "retag", "calibrate"]
 )
 def test_every_command_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
