@@ -3,7 +3,8 @@
     python -m benchmarks.tags --out runs/tags
 
 composes scenes whose taggers take a share of the names for others, trains LION's image-level stage on each with each kind of
-prompt and several seeds, and writes `tags.md`, `tags.json` and `tags.png`. In a set, the three kinds of prompt see the same
+prompt and several seeds, and writes `tags.md` and `tags.png`, and all scores of
+each share of wrong tags beside its runs. In a set, the three kinds of prompt see the same
 scenes with the same tags; sets differ in their tags, and in what is asked about the same scenes.
 
 Source: Chen et al., "LION" (arXiv 2311.11860): a soft prompt lets the model use right tags and disregard wrong ones.
@@ -11,7 +12,7 @@ Source: Chen et al., "LION" (arXiv 2311.11860): a soft prompt lets the model use
 
 import argparse
 import json
-from itertools import product
+import statistics
 from pathlib import Path
 
 import matplotlib
@@ -19,13 +20,14 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-from benchmarks.arms import Measured, run_arm, table
 from data_pipelines.write_scenes import write_scenes
+from triscope.app.arms import NUMBERS_FILE, Arm, compare
 from triscope.data.shards import INDEX_FILE, write_whole
 
-ARMS = ("none", "hard", "soft")  # of `prompt_style.tags`
+ARMS = tuple(Arm(tags, ("--data.prompt_style.tags", tags)) for tags in ("none", "hard", "soft"))
 TEST_SET = "scenes"
 SCENES = {"train": 2400, "val": 32, "test": 200}
+Values = dict[str, list[float]]  # of one score, by arm: one a seed
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -43,47 +45,30 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--train_scenes", type=int, default=SCENES["train"], help="(default: %(default)s)")
     parser.add_argument("--test_scenes", type=int, default=SCENES["test"], help="(default: %(default)s)")
     parser.add_argument("--score", default="image/caption_noun_f1", help="shown in the table and the plot (default: %(default)s)")
-    parsed, fit = parser.parse_known_args(arguments)
-    counts = {"train": parsed.train_scenes, "val": SCENES["val"], "test": parsed.test_scenes}
-    measured = compare(parsed.out, parsed.wrong, parsed.seeds, parsed.steps, counts, fit)
-    write_report(parsed.out, measured, parsed.score)
-    print((parsed.out / "tags.md").read_text())
+    asked, fit = parser.parse_known_args(arguments)
+    counts = {"train": asked.train_scenes, "val": SCENES["val"], "test": asked.test_scenes}
+    measured: dict[float, Values] = {}
+    for share in asked.wrong:
+        folder = asked.out / f"wrong_{round(100 * share)}"
+        compose(folder / "scenes", share, counts)
+        compare(ARMS, [*shared_arguments(folder / "scenes", asked.steps), *fit], range(asked.seeds), folder)
+        measured[share] = values_of(folder, asked.score)
+    write_report(asked.out, measured, asked.score)
+    print((asked.out / "tags.md").read_text())
 
 
-def compare(folder: Path, wrong: list[float], seeds: int, steps: int, counts: dict[str, int], fit: list[str]) -> Measured:
-    """Train and test every arm at every share of wrong tags with every seed.
-
-    Args:
-        folder: for scenes and runs.
-        wrong: shares of the names that the tagger takes for others.
-        seeds: 0 to this number.
-        steps: of each run.
-        counts: scenes of each split.
-        fit: further arguments of `triscope fit`, which come last.
-
-    Returns:
-        All scores by (share, arm), in the order of the seeds.
-    """
-    measured: Measured = {}
-    for share, arm in product(wrong, ARMS):
-        data = folder / f"scenes_{round(100 * share)}"
-        for split, count in counts.items():
-            if not (data / split / INDEX_FILE).is_file():
-                write_scenes(data / split, split, count, missing_tags=share, wrong_tags=share)
-        measured[f"{share:.0%}", arm] = [
-            run_arm(
-                [*fit_arguments(data, arm, steps), *fit], folder / f"{round(100 * share)}_{arm}_{seed}", seed, TEST_SET
-            )
-            for seed in range(seeds)
-        ]
-    return measured
+def compose(folder: Path, share: float, counts: dict[str, int]) -> None:
+    """Scenes of every split whose tagger misses and mistakes a share of the names, unless they are there."""
+    for split, count in counts.items():
+        if not (folder / split / INDEX_FILE).is_file():
+            write_scenes(folder / split, split, count, missing_tags=share, wrong_tags=share)
 
 
-def fit_arguments(data: Path, arm: str, steps: int) -> list[str]:
-    """The image-level stage on scenes, with one kind of prompt."""
+def shared_arguments(data: Path, steps: int) -> list[str]:
+    """The image-level stage on scenes: what all arms have in common."""
     return [
         *("-c", "conf/recipe/lion_1_image.yaml", "-c", "conf/recipe/on_scenes.yaml"),
-        *("--model.init_args.model", "conf/model/lion_micro.yaml", "--data.prompt_style.tags", arm),
+        *("--model.init_args.model", "conf/model/lion_micro.yaml", "--run.wandb", "disabled"),
         *("--trainer.max_steps", str(steps), "--trainer.val_check_interval", str(steps)),
         *("--trainer.check_val_every_n_epoch", "null", "--trainer.log_every_n_steps", str(max(1, min(20, steps)))),
         *("--data.train", json.dumps({str(data / "train"): 1.0}), "--data.validation", json.dumps({TEST_SET: str(data / "val")})),
@@ -91,23 +76,40 @@ def fit_arguments(data: Path, arm: str, steps: int) -> list[str]:
     ]
 
 
-def write_report(folder: Path, measured: Measured, score: str) -> None:
-    """Write table, scores and plot."""
-    seeds = len(next(iter(measured.values())))
-    head = f"Wrong tags from top to bottom, kind of prompt from left to right; mean over {seeds} seed(s), lowest to highest.\n\n"
-    write_whole(folder / "tags.md", head + table(measured, ARMS, score) + "\n")
-    scores = {f"{share} {arm}": found for (share, arm), found in measured.items()}
-    write_whole(folder / "tags.json", json.dumps(scores, indent=1) + "\n")
+def values_of(folder: Path, score: str) -> Values:
+    """A score of every arm and seed, from what `compare` wrote."""
+    by_arm = json.loads((folder / NUMBERS_FILE).read_text())["scores"][f"{TEST_SET}: {score}"]
+    return {arm: numbers["values"] for arm, numbers in by_arm.items()}
+
+
+def write_report(folder: Path, measured: dict[float, Values], score: str) -> None:
+    """Write table and plot of one score."""
+    write_whole(folder / "tags.md", table(measured, score))
     figure, axes = pyplot.subplots(figsize=(5, 3.5), layout="constrained")
-    for arm in ARMS:
-        points = [(share, [each[score] for each in found]) for (share, kind), found in measured.items() if kind == arm]
-        (line,) = axes.plot([share for share, _ in points], [sum(values) / seeds for _, values in points], label=arm)
-        for share, values in points:
-            axes.plot([share] * seeds, values, ".", color=line.get_color())
+    shares = list(measured)
+    for arm in (arm.name for arm in ARMS):
+        of_arm = [measured[share][arm] for share in shares]
+        (line,) = axes.plot(shares, [statistics.fmean(values) for values in of_arm], label=arm)
+        for share, values in zip(shares, of_arm, strict=True):
+            axes.plot([share] * len(values), values, ".", color=line.get_color())
     axes.set(xlabel="wrong tags", ylabel=score)
     axes.legend(title="tags in the prompt")
     figure.savefig(folder / "tags.png", dpi=150)
     pyplot.close(figure)
+
+
+def table(measured: dict[float, Values], score: str) -> str:
+    """A line a share of wrong tags, a column a kind of prompt: mean over the seeds, and lowest to highest."""
+    names = [arm.name for arm in ARMS]
+    lines = [f"| {score}, by wrong tags | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    lines += [f"| {share:.0%} | {' | '.join(told(values[name]) for name in names)} |" for share, values in measured.items()]
+    return "\n".join(lines) + "\n"
+
+
+def told(values: list[float]) -> str:
+    """`0.478 (0.420-0.528)`: mean, and lowest to highest of several."""
+    spread = f" ({min(values):.3f}-{max(values):.3f})" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.3f}{spread}"
 
 
 if __name__ == "__main__":

