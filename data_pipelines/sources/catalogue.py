@@ -4,6 +4,7 @@ from data_pipelines.sources.aesop import Aesop
 from data_pipelines.sources.clevr_change import ClevrChange
 from data_pipelines.sources.coco import CocoCaptions, CocoInstances
 from data_pipelines.sources.demon import Demon
+from data_pipelines.sources.fine_eval import FineEval
 from data_pipelines.sources.flickr30k import Flickr30kEntities
 from data_pipelines.sources.gqa import Gqa
 from data_pipelines.sources.interleaved import LlavaInterleave, MantisInstruct
@@ -46,6 +47,7 @@ SOURCES: tuple[type[Source], ...] = (
     LlavaInstruct,
     SbuGrounding,
     PvitReleased,
+    FineEval,
     Nlvr,
     Nlvr2,
     Vist,
