@@ -37,7 +37,7 @@ class Effort:
 
 
 WHOLE = Effort(train_scenes=2400, validation_scenes=32, test_scenes=100, steps=(130, 190, 90), samples_per_batch=16)
-HALF = Effort(train_scenes=1200, validation_scenes=16, test_scenes=60, steps=(70, 110, 50), samples_per_batch=16)
+HALF = Effort(train_scenes=1200, validation_scenes=16, test_scenes=50, steps=(70, 110, 50), samples_per_batch=16)
 SHORT = Effort(train_scenes=64, validation_scenes=4, test_scenes=6, steps=(3, 3, 3), samples_per_batch=4)
 
 
