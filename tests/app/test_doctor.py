@@ -32,4 +32,4 @@ def test_the_doctor_tells_versions_machine_sizes_and_what_is_missing(conf, capsy
     assert "big              cannot be built here" in told
     assert "  over" not in told
     assert "nobody/has-this-model: hf download nobody/has-this-model" in told
-    assert "weights/eva_vit_g.safetensors: the vision tower's weights" in told
+    assert "weights/eva_vit_g/vision.safetensors: the vision tower's weights" in told
