@@ -3,9 +3,9 @@
     python -m benchmarks.tags --out runs/tags
 
 composes scenes whose taggers take a share of the names for others, trains LION's image-level stage on each with each kind of
-prompt and several seeds, and writes `tags.md` and `tags.png`, and all scores of
-each share of wrong tags beside its runs. In a set, the three kinds of prompt see the same
-scenes with the same tags; sets differ in their tags, and in what is asked about the same scenes.
+prompt and several seeds, and writes `tags.md` and `tags.png`, and all scores of each share of wrong tags beside its runs. In a
+set, the three kinds of prompt see the same scenes with the same tags; sets differ in their tags, and in what is asked about the
+same scenes.
 
 Source: Chen et al., "LION" (arXiv 2311.11860): a soft prompt lets the model use right tags and disregard wrong ones.
 """
