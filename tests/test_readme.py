@@ -123,7 +123,7 @@ def test_the_recipes_and_sizes_of_the_readme_are_all_there_are():
     text = section(README, "Train")
     cells = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
     named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
-    systems = ("lion_*.yaml", "pvit_*.yaml")
+    systems = ("lion_*.yaml", "pvit_*.yaml", "sam_*.yaml", "triscope*.yaml")
     recipes = {file.stem for system in systems for file in (REPOSITORY / "conf/recipe").glob(system)}
     sizes = {file.stem for system in systems for file in (REPOSITORY / "conf/model").glob(system)}
     assert named == recipes | sizes
