@@ -21,7 +21,8 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
@@ -75,13 +76,20 @@ def run_convert(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def run_scenes(parsed: argparse.Namespace) -> int:
-    """`scenes`: composed pictures, albums of several, or text."""
+@contextmanager
+def _scenes_extra(command: str) -> Iterator[None]:
+    """Tells how to install what a command imports, where the `scenes` extra is not there."""
     try:
-        from data_pipelines.write_scenes import Form, write_scenes  # needs the packages of the `scenes` extra
+        yield
     except ModuleNotFoundError as error:
         remedy = "install them with `pip install triscope[scenes]`"
-        raise TriscopeError("scenes", f"no package {error.name}", "the packages of the scenes extra", remedy) from None
+        raise TriscopeError(command, f"no package {error.name}", "the packages of the scenes extra", remedy) from None
+
+
+def run_scenes(parsed: argparse.Namespace) -> int:
+    """`scenes`: composed pictures, albums of several, or text."""
+    with _scenes_extra("scenes"):
+        from data_pipelines.write_scenes import Form, write_scenes
     form: Form = "text" if parsed.text else "album" if parsed.images == "several" else "picture"
     faults = {"missing_tags": parsed.missing_tags, "wrong_tags": parsed.wrong_tags}
     written = write_scenes(
@@ -93,11 +101,8 @@ def run_scenes(parsed: argparse.Namespace) -> int:
 
 def run_mmlink(parsed: argparse.Namespace) -> int:
     """`mmlink`: pairs of pictures that share one element."""
-    try:
-        from data_pipelines.write_mmlink import write_mmlink  # needs the packages of the `scenes` extra
-    except ModuleNotFoundError as error:
-        remedy = "install them with `pip install triscope[scenes]`"
-        raise TriscopeError("mmlink", f"no package {error.name}", "the packages of the scenes extra", remedy) from None
+    with _scenes_extra("mmlink"):
+        from data_pipelines.write_mmlink import write_mmlink
     steps = steps_of(parsed) if parsed.domain in LINKED_DOMAINS else None
     yields = write_mmlink(
         parsed.out, parsed.domain, parsed.split, parsed.count, parsed.seed, steps, parsed.workers, parsed.samples_per_shard
