@@ -346,7 +346,7 @@ def _add_tags(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_tagger(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--tagger", type=Path, required=True, metavar="FILE", help="a tagger's configuration, see docs/data.md")
+    command.add_argument("--tagger", type=Path, required=True, metavar="PATH", help="a tagger's file or folder, see docs/data.md")
     command.add_argument("--samples_per_batch", type=_positive, default=16, help="seen at once (default: %(default)s)")
     command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default: %(default)s)")
     command.add_argument("--engine", choices=("local", "ray"), default="local", help="(default: %(default)s)")

@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.checkpoints.layouts import layout
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, shared
 from triscope.checkpoints.key_map import Mapped
 from triscope.checkpoints.kinds import KINDS, Given
 from triscope.checkpoints.kinds.kind import BASE
@@ -73,6 +73,14 @@ def test_regionclip_at_its_published_size(tmp_path):
     found = mapped("regionclip", layout("regionclip_rn50x4") | layout("regionclip_rn50x4_text"), tmp_path)
     assert sum(entry.shape.numel() for entry in found.entries) == 87_246_840
     assert list(found.left_out) == ["text encoder"]
+
+
+def test_ram_at_its_published_size(tmp_path):
+    names, lists = layout("ram_swin_large_384"), shared("ram_tags")
+    becomes = KINDS["ram"].becomes(Given(lists / "ram_swin_large_14m.pth", None, names), tmp_path)
+    found = KINDS["ram"].map.apply(names, becomes.layout, "the layout table")
+    assert sum(entry.shape.numel() for entry in found.entries) == 212_117_045
+    assert sorted(found.left_out) == ["is computed anew", "serves captions, not tags"]
 
 
 def llama_7b(words: int) -> dict:

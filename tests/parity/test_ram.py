@@ -2,21 +2,22 @@
 
 import pytest
 import torch
-from safetensors.torch import save_file
+import yaml
 from torch.testing import assert_close
 
 from tests.parity.fixture import Fixture, for_each_fixture
-from triscope.tagging.ram import RamTagger
+from triscope.cli import main
+from triscope.tagging.tagger import Tagger, build_tagger, read_tagger
 
 OUTPUTS = {"atol": 2e-5, "rtol": 2e-5}
 recorded = for_each_fixture("lion", "ram")
 
 
 @pytest.fixture
-def tagger(fixture: Fixture, tmp_path) -> RamTagger:
-    """The recorded weights, loaded from a file as published ones are."""
+def tagger(fixture: Fixture, tmp_path) -> Tagger:
+    """The recorded checkpoint, imported and read as a user's is."""
     sizes, trunk, head = fixture.config, fixture.config["swin"], fixture.config["tagging_head"]
-    save_file({name: value.contiguous() for name, value in fixture.under("weights/").items()}, tmp_path / "ram.safetensors")
+    torch.save({"model": fixture.under("weights/")}, tmp_path / "ram.pth")
     (tmp_path / "names.txt").write_text("\n".join(sizes["tag_names"]))
     (tmp_path / "thresholds.txt").write_text("\n".join(repr(each) for each in fixture["inputs/class_threshold"].tolist()))
     options = {
@@ -27,8 +28,12 @@ def tagger(fixture: Fixture, tmp_path) -> RamTagger:
         "heads": head["num_attention_heads"],
         "feed_forward_width": head["intermediate_size"],
     }
-    files = (str(tmp_path / name) for name in ("ram.safetensors", "names.txt", "thresholds.txt"))
-    return RamTagger(*files, image_size=trunk["img_size"], network_options=options).eval().requires_grad_(False)
+    lists = {name: str(tmp_path / f"{name}.txt") for name in ("names", "thresholds")}
+    arguments = {"weights": None, **lists, "image_size": trunk["img_size"], "network_options": options}
+    file = tmp_path / "ram.yaml"
+    file.write_text(yaml.safe_dump({"class_path": "triscope.tagging.ram.RamTagger", "init_args": arguments}))
+    main(["import", "ram", str(tmp_path / "ram.pth"), "--model", str(file), "--out", str(tmp_path / "imported")])
+    return build_tagger(read_tagger(tmp_path / "imported"))
 
 
 @recorded

@@ -6,9 +6,12 @@ import torch
 import yaml
 from open_clip import create_model
 from safetensors.torch import save_file
+from torch import Tensor
 
-from triscope.tagging.ram import RAM_KEYS, RamTagger
-from triscope.tagging.tagger import build_tagger, read_tagger
+from triscope.checkpoints.kinds.ram import RAM as KIND
+from triscope.checkpoints.kinds.ram import TAGGER
+from triscope.tagging.ram import RamTagger
+from triscope.tagging.tagger import Tagger, build_tagger, read_tagger
 
 NAMES = ("Dog", "cat", "grass", "leash", "traffic light")
 RAM = {
@@ -30,16 +33,20 @@ CLIP = {
 
 
 def write_ram(folder: Path, thresholds: tuple[float, ...] = (0.5,) * len(NAMES)) -> Path:
-    """A RAM of random weights, in the published layout; its configuration file."""
+    """A RAM of random weights; its configuration file."""
     _write_lists(folder, thresholds)
     torch.manual_seed(0)
     tagger = RamTagger(None, str(folder / "names.txt"), None, **RAM)
     for parameter in tagger.network.parameters():
         torch.nn.init.normal_(parameter, std=0.4)  # far from 0, so that pictures differ
-    state = RAM_KEYS.inverse().renamed(tagger.network.state_dict())
-    published = {name: value.contiguous() for name, value in state.items() if not name.startswith("vision_multi")}
-    save_file(published, folder / "ram.safetensors")
+    save_file(tagger.network.state_dict(), folder / "ram.safetensors")
     return _write(folder / "ram.yaml", "ram.RamTagger", {"weights": str(folder / "ram.safetensors"), **RAM}, folder)
+
+
+def published_ram(tagger: RamTagger) -> dict[str, Tensor]:
+    """A tagger's tensors under the names of the published file."""
+    state = KIND.map.inverse().renamed({TAGGER + name: value for name, value in tagger.network.state_dict().items()})
+    return {name: value for name, value in state.items() if not name.startswith("vision_multi")}
 
 
 def write_open_clip(folder: Path, thresholds: tuple[float, ...] | None = (0.5,) * len(NAMES)) -> Path:
@@ -52,9 +59,9 @@ def write_open_clip(folder: Path, thresholds: tuple[float, ...] | None = (0.5,) 
     return _write(folder / "clip.yaml", "zero_shot.ZeroShotTagger", arguments, folder, thresholds is not None)
 
 
-def built(file: Path):
-    """The tagger of a configuration file."""
-    return build_tagger(read_tagger(file))
+def built(path: Path) -> Tagger:
+    """The tagger of a configuration file or of a tagger's folder."""
+    return build_tagger(read_tagger(path))
 
 
 def _write_lists(folder: Path, thresholds: tuple[float, ...] | None) -> None:

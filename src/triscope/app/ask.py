@@ -35,7 +35,7 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
     parser.add_argument("--picture", type=Path, action="append", required=True)
     parser.add_argument("--question", action="append", default=[])
     parser.add_argument("--level", type=Level, default=None, help="of the questions; region if it is about a place")
-    parser.add_argument("--tagger", type=Path, default=None, help="configuration of what tags the pictures, see docs/data.md")
+    parser.add_argument("--tagger", type=Path, default=None, help="file or folder of what tags the pictures, see docs/data.md")
     asked, others = parser.parse_known_args(arguments)
     if not asked.question:
         raise ConfigurationError("--question", "none", "at least one", 'add --question "What does the picture show?"')

@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
+from triscope.checkpoints.relative_paths import HERE, placed
 from triscope.data.errors import ConfigurationError
 from triscope.model import VisualLanguageModel
 from triscope.stages import Stage
@@ -32,7 +33,6 @@ VISION_FILE = "vision.safetensors"
 REGIONS_FILE = "regions.safetensors"
 LANGUAGE_FOLDER = "language"
 QUESTION_TOKENIZER = "question_tokenizer"
-HERE = "./"
 
 
 def load_model(folder: str | Path) -> VisualLanguageModel:
@@ -132,17 +132,6 @@ def _precision(model: dict[str, Any]) -> dict[str, Any]:
         case "float32":
             return {"precision": "32-true", "plugins": None}
     return {"precision": "bf16-mixed", "plugins": None}
-
-
-def placed(configuration: Any, folder: Path) -> Any:
-    """The configuration with every path that begins with ./ put behind the folder."""
-    if isinstance(configuration, dict):
-        return {key: placed(value, folder) for key, value in configuration.items()}
-    if isinstance(configuration, list):
-        return [placed(value, folder) for value in configuration]
-    if isinstance(configuration, str) and configuration.startswith(HERE):
-        return str(folder / configuration.removeprefix(HERE))
-    return configuration
 
 
 @contextlib.contextmanager

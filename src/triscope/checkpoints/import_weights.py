@@ -18,6 +18,7 @@ from triscope.checkpoints.folder import LANGUAGE_FOLDER, REGIONS_FILE, VISION_FI
 from triscope.checkpoints.key_map import Entry, Mapped
 from triscope.checkpoints.kinds import KINDS, Becomes, Given, Kind
 from triscope.checkpoints.kinds.kind import BASE
+from triscope.checkpoints.kinds.ram import TAGGER, TAGGER_WEIGHTS
 from triscope.checkpoints.slices import MANIFEST_FILE, SLICE_FILE
 from triscope.checkpoints.tensor_files import TensorSource, write_safetensors
 from triscope.data.errors import ConfigurationError
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new or empty")
     parser.add_argument("--base", type=Path, metavar="PATH", help="what the weights stand upon, for the kinds that say so")
     parser.add_argument(
-        "--model", type=Path, metavar="FILE", help="the file of our model that they become; default: of the published size"
+        "--model", type=Path, metavar="FILE", help="our model's or tagger's file; default: of the published size"
     )
     parsed = parser.parse_args(arguments)
     print(import_weights(parsed.kind, parsed.path, parsed.out, parsed.base, parsed.model))
@@ -105,11 +106,13 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def place_of(target: str) -> tuple[str, str]:
-    """The file of a model folder that holds a tensor, and its name in there."""
+    """The file of a model's or a tagger's folder that holds a tensor, and its name in there."""
     if target.startswith(_TOWER):
         return VISION_FILE, target.removeprefix(_TOWER)
     if target.startswith(_REGION_TOWER):
         return REGIONS_FILE, target.removeprefix(_REGION_TOWER)
+    if target.startswith(TAGGER):
+        return TAGGER_WEIGHTS, target.removeprefix(TAGGER)
     if VisualLanguageModel.part_of(target) == "language":
         return f"{LANGUAGE_FOLDER}/model.safetensors", target.removeprefix(_LANGUAGE)
     return SLICE_FILE, target

@@ -7,19 +7,20 @@ Source: Zhang et al., "Recognize Anything" (arXiv 2306.03514), with the query-to
 LION (arXiv 2311.11860) takes its tags from it: the large Swin at 384 pixels, 4,585 tags, a threshold for each.
 """
 
+from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from triscope.checkpoints.key_map import KeyMap, LeftOut, Rule
 from triscope.checkpoints.tensor_files import TensorSource
 from triscope.components.aggregator import PostNormAttention, PostNormFeedForward
 from triscope.data.errors import ConfigurationError
 from triscope.tagging.tagger import Tagger
 from triscope.tagging.vocabulary import Vocabulary
 
+LABELS = "label_embeddings_KM"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -100,10 +101,10 @@ class RamTagger(Tagger):
     """RAM with its published list of tags. Names are given in lower case, as LION writes them into prompts.
 
     Args:
-        weights: the published checkpoint (`ram_swin_large_14m.pth`), or the same tensors as safetensors; None for random
-            weights, which tag nothing sensible. Not read on the meta device.
-        names: file of tags, one a line, in the order of the checkpoint (`ram_tag_list.txt`).
-        thresholds: file with the threshold of each tag on the same line (`ram_tag_list_threshold.txt`).
+        weights: what `triscope import ram` makes of the published checkpoint; None for random weights, which tag nothing
+            sensible. Not read on the meta device.
+        names: file of tags, one a line, in the order of the checkpoint.
+        thresholds: file with the threshold of each tag on the same line.
         image_size: as the checkpoint was trained with.
         network_options: sizes that differ from the published network's, see `RecognizeAnything`.
 
@@ -124,81 +125,35 @@ class RamTagger(Tagger):
         super().__init__(vocabulary, image_size, IMAGENET_MEAN, IMAGENET_STD)
         self.network = RecognizeAnything(len(vocabulary.names), image_size, **(network_options or {}))
         if weights is not None and not self.network.label_embeddings_KM.is_meta:
-            load(self.network, weights, names)
+            _load(self.network, weights, names)
 
     def probabilities(self, pixels_ICHW: Tensor) -> Tensor:
         """The sigmoid of every tag's logit."""
         return self.network(pixels_ICHW).sigmoid()
 
 
-def load(network: RecognizeAnything, weights: str, names: str) -> None:
-    """Fill the network from a checkpoint in RAM's layout; every tensor of it is taken or known to serve captions only.
-
-    Raises:
-        ConfigurationError: the file is cut off, lacks a tensor or has an unknown one, or is for another number of tags.
-    """
-    source = TensorSource.open(weights)
-    if LABELS in source.layout and len(source.layout[LABELS]) != len(network.label_embeddings_KM):
+def _load(network: RecognizeAnything, weights: str, names: str) -> None:
+    source, expected = TensorSource.open(weights), network.state_dict()
+    labels = source.layout.get(LABELS)
+    if labels is not None and len(labels) != len(expected[LABELS]):
+        raise other_vocabulary(f"weights {weights}", len(labels), len(expected[LABELS]), names)
+    found, wanted = ({(name, tensor.shape) for name, tensor in each.items()} for each in (source.layout, expected))
+    if found != wanted:
+        example = sorted(name for name, _ in found ^ wanted)[0]
         raise ConfigurationError(
             f"weights {weights}",
-            f"embeddings of {len(source.layout[LABELS])} tags",
-            f"{len(network.label_embeddings_KM)}, one for each line of {names}",
-            "give the list of tags that the checkpoint was trained with",
+            f"{len(found - wanted)} tensors of another network and {len(wanted - found)} missing (such as {example})",
+            "what `triscope import ram` writes, for a network of these sizes",
+            "import the published file, or correct network_options",
         )
-    mapped = RAM_KEYS.apply(source.layout, network.state_dict(), weights)
-    network.load_state_dict({entry.target: entry.make(source.read) for entry in mapped.entries})
+    network.load_state_dict({name: source.read(name) for name in expected})
 
 
-LABELS = "label_embed"
-_BLOCK = "layers.#.blocks.#"
-_CAPTIONS = "serves captions, not tags"
-_COMPUTED = "is computed anew"
-
-
-def _head(prefix: str) -> tuple[Rule, ...]:
-    """A layer of the head under its name in the checkpoint (`vision_multi` in older ones)."""
-    layer = f"{prefix}.encoder.layer.#"
-    return (
-        *(
-            Rule(f"{layer}.crossattention.self.{part}.*", f"layers.#.cross_attention.{part}.*")
-            for part in ("query", "key", "value")
-        ),
-        Rule(f"{layer}.crossattention.output.dense.*", "layers.#.cross_attention.output.*"),
-        Rule(f"{layer}.crossattention.output.LayerNorm.*", "layers.#.cross_attention.norm.*"),
-        Rule(f"{layer}.intermediate.dense.*", "layers.#.feed_forward.inner.*"),
-        Rule(f"{layer}.output.dense.*", "layers.#.feed_forward.output.*"),
-        Rule(f"{layer}.output.LayerNorm.*", "layers.#.feed_forward.norm.*"),
+def other_vocabulary(where: str, embeddings: int, listed: int, names: str | Path) -> ConfigurationError:
+    """Weights and list of tags do not belong together."""
+    return ConfigurationError(
+        where,
+        f"embeddings of {embeddings} tags",
+        f"{listed}, one for each line of {names}",
+        "give the list of tags that the checkpoint was trained with",
     )
-
-
-# timm's Swin, as its older versions and RAM's checkpoint, but for the merging of patches: it stands at the end of a stage
-# there and at the beginning of the next one in timm now.
-RAM_KEYS = KeyMap(
-    rules=(
-        Rule(LABELS, "label_embeddings_KM"),
-        Rule("wordvec_proj.*", "label_projection.*"),
-        Rule("image_proj.*", "image_projection.*"),
-        Rule("fc.*", "score.*"),
-        *_head("tagging_head"),
-        *_head("vision_multi"),
-        Rule("visual_encoder.patch_embed.*", "trunk.patch_embed.*"),
-        Rule("visual_encoder.norm.*", "trunk.norm.*"),
-        *(
-            Rule(f"visual_encoder.{_BLOCK}.{part}.*", f"trunk.{_BLOCK}.{part}.*")
-            for part in ("norm1", "norm2", "mlp", "attn.qkv", "attn.proj")
-        ),
-        Rule(
-            f"visual_encoder.{_BLOCK}.attn.relative_position_bias_table", f"trunk.{_BLOCK}.attn.relative_position_bias_table"
-        ),
-        *(
-            Rule(f"visual_encoder.layers.{stage}.downsample.*", f"trunk.layers.{stage + 1}.downsample.*")
-            for stage in range(3)
-        ),
-    ),
-    left_out=(
-        LeftOut("tag_encoder.*", _CAPTIONS),
-        LeftOut("text_decoder.*", _CAPTIONS),
-        LeftOut(f"visual_encoder.{_BLOCK}.attn_mask", _COMPUTED),
-        LeftOut(f"visual_encoder.{_BLOCK}.attn.relative_position_index", _COMPUTED),
-    ),
-)

@@ -11,11 +11,13 @@ import yaml
 from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
+from triscope.checkpoints.relative_paths import placed
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Image, Tag
 from triscope.data.transforms import PictureTransform
 from triscope.tagging.vocabulary import Vocabulary
 
+TAGGER_FILE = "tagger.yaml"  # of a tagger's folder
 SCORE_DECIMALS = 4  # of the scores that go into shards
 
 
@@ -84,17 +86,22 @@ class Tagger(nn.Module, ABC):
         return PictureTransform(self.image_size, draft=False).pixels(content, image, flipped=False, where=where)
 
 
-def read_tagger(file: str | Path) -> dict[str, Any]:
-    """A tagger's file, as docs/data.md shows one, as plain values with all defaults filled in.
+def read_tagger(path: str | Path, of_class: type = Tagger) -> dict[str, Any]:
+    """A tagger's configuration, as docs/data.md shows one, as plain values with all defaults filled in.
+
+    Args:
+        path: its file, or the folder that `triscope import ram` wrote; paths in there that begin with ./ lie beside it.
+        of_class: the taggers that will do.
 
     Raises:
-        ConfigurationError: the file is missing, or configures no tagger.
+        ConfigurationError: the file is missing, or configures no such tagger.
     """
-    if not Path(file).is_file():
+    file = Path(path) / TAGGER_FILE if Path(path).is_dir() else Path(path)
+    if not file.is_file():
         raise ConfigurationError(f"tagger {file}", "no file", "a tagger's configuration", "see docs/data.md")
-    parser = _parser()
+    parser = _parser(of_class)
     try:
-        parsed = parser.parse_object({"tagger": yaml.safe_load(Path(file).read_text())})
+        parsed = parser.parse_object({"tagger": placed(yaml.safe_load(file.read_text()), file.parent)})
     except (ArgumentError, yaml.YAMLError, UnicodeDecodeError) as error:
         message = " ".join(str(error).split())
         raise ConfigurationError(f"tagger {file}", message, "class_path and init_args of a tagger", "see docs/data.md") from None
@@ -107,12 +114,12 @@ def build_tagger(configuration: dict[str, Any], device: str = "cpu") -> Tagger:
     Raises:
         ConfigurationError: vocabulary, thresholds and weights do not fit, or a file is missing or cut off.
     """
-    parser = _parser()
+    parser = _parser(Tagger)
     parsed = parser.parse_object({"tagger": configuration})
     return parser.instantiate(parsed).tagger.eval().requires_grad_(False).to(device)
 
 
-def _parser() -> ArgumentParser:
+def _parser(of_class: type) -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--tagger", type=Tagger, required=True)
+    parser.add_argument("--tagger", type=of_class, required=True)
     return parser

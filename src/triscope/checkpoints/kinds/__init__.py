@@ -5,6 +5,7 @@ from triscope.checkpoints.kinds.eva import EVA_VIT_G
 from triscope.checkpoints.kinds.kind import Becomes, Given, Kind
 from triscope.checkpoints.kinds.lion import LION
 from triscope.checkpoints.kinds.llava import LLAVA, PVIT
+from triscope.checkpoints.kinds.ram import RAM
 from triscope.checkpoints.kinds.regionclip import REGIONCLIP
 from triscope.checkpoints.kinds.sam import SAM
 
@@ -17,6 +18,7 @@ KINDS: dict[str, Kind] = {
     "pvit": PVIT,
     "llava": LLAVA,
     "regionclip": REGIONCLIP,
+    "ram": RAM,
 }
 
 __all__ = ["KINDS", "Becomes", "Given", "Kind"]
