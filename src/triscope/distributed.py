@@ -22,6 +22,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from triscope.components.packing import is_packed
 from triscope.data.errors import ConfigurationError
 
 
@@ -133,7 +134,7 @@ class ShardedStrategy(ModelParallelStrategy):
         policy = MixedPrecisionPolicy()
         if self.compute_dtype is not None:
             policy = MixedPrecisionPolicy(param_dtype=getattr(torch, self.compute_dtype), reduce_dtype=torch.float32)
-        packed = {parameter for parameter in model.parameters() if not parameter.is_floating_point()}
+        packed = {parameter for parameter in model.parameters() if is_packed(parameter)}
         # The tower is one group, not one a block: where its features are cached, a process may not run its blocks.
         groups = [*model.language.layers(), *([model.vision] if model.vision is not None else []), model]
         for group in groups:

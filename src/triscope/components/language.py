@@ -20,6 +20,7 @@ from transformers import (
 
 from triscope.components.adapters import AdaptedFeedForward, AdapterMixture, Route
 from triscope.components.lora import LoraOptions, add_lora
+from triscope.components.packing import packed
 from triscope.hardware import chosen_dtype
 from triscope.packaged import resolve
 
@@ -333,33 +334,8 @@ def _pretrained_model(path: str, config: PretrainedConfig, dtype: Precision, att
         outputs = {name: module for name, module in model.named_modules() if name.endswith(".wo")}
         for name, module in outputs.items():
             if isinstance(module, nn.Linear):  # and not packed already, should transformers come to do it
-                model.set_submodule(name, PackedOutput(module))
+                model.set_submodule(name, packed(module))
     return model
-
-
-class PackedOutput(nn.Module):
-    """T5's `wo` in 4 bits, which transformers leaves out: 2.0 of the 11 billion weights of FlanT5-XXL.
-
-    T5 casts what enters `wo` to the type of its weight, and that of a packed weight says nothing: here it finds none.
-
-    Args:
-        linear: in bfloat16, on the device where it is to be packed.
-    """
-
-    weight = None
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        from bitsandbytes.nn import Linear4bit, Params4bit  # not installed on every platform
-
-        options: dict[str, Any] = {"compress_statistics": True, "quant_type": "nf4"}
-        self.linear = Linear4bit(linear.in_features, linear.out_features, False, torch.bfloat16, **options, device="meta")
-        self.linear.weight = Params4bit(linear.weight.data, requires_grad=False, **options)
-        self.linear.to(linear.weight.device)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """What the layer gives, in the type of `x`."""
-        return self.linear(x)
 
 
 def _random_model(path: str, config: PretrainedConfig, dtype: Precision, attention: str) -> PreTrainedModel:

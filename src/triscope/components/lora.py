@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from triscope.components.packing import is_packed
+
 _ADAPTER = "default"  # the name by which peft calls our only one
 MARK = ".lora_"  # in the name of every parameter of an adaptation
 
@@ -71,7 +73,7 @@ def merge_lora(model: PreTrainedModel) -> int:
     adapted: list[tuple[str, Any]] = [(name, part) for name, part in model.named_modules() if isinstance(part, LoraLayer)]
     for name, part in adapted:
         matrix = part.get_base_layer().weight
-        if not matrix.is_floating_point():
+        if is_packed(matrix):
             raise ValueError(f"merge: found {name} in 4 bits; expected bfloat16 or float32. Load the base in bfloat16 first.")
         with torch.no_grad():
             matrix.copy_(matrix.float() + part.get_delta_weight(_ADAPTER).float())
