@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import InstructBlipConfig, InstructBlipForConditionalGeneration
 
 from triscope.checkpoints.import_weights import import_weights
 from triscope.checkpoints.tensor_files import write_safetensors
@@ -54,6 +53,8 @@ def write_shards(folder: Path, gigabytes: float, shards: int) -> int:
     Returns:
         Bytes of the largest file.
     """
+    from transformers import InstructBlipConfig, InstructBlipForConditionalGeneration  # once triscope has mended torchvision
+
     layers = max(1, round(gigabytes * 1000 / LAYER_MEGABYTES))
     text = {"model_type": "t5", **WIDTHS, "num_layers": layers, "vocab_size": 32128, "feed_forward_proj": "gated-gelu"}
     config = InstructBlipConfig(

@@ -98,6 +98,5 @@ def test_pvit_at_its_published_size(form, tmp_path):
     (tmp_path / "given" / "config.json").write_text(json.dumps({**LLAMA_7B, "model_type": "llava", "vocab_size": 32005}))
     kind = KINDS["pvit"]
     becomes = kind.becomes(Given(tmp_path / "given", model_over("pvit_7b", VICUNA_7B, tmp_path), names), tmp_path)
-    key_map = kind.map if form == "merged" else kind.map_over_base
-    found = key_map.apply(names, becomes.layout, "the layout table")
+    found = becomes.map.apply(names, becomes.layout, "the layout table")
     assert {entry.target for entry in found.entries} == becomes.layout.keys() and not found.left_out

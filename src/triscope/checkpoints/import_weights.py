@@ -75,8 +75,7 @@ def import_weights(kind_name: str, path: Path, out: Path, base: Path | None = No
         names = {prefix + name: tensor for prefix, source in sources.items() for name, tensor in source.layout.items()}
         try:
             becomes = kind.becomes(Given(path, model_file, names), scratch)
-            key_map = kind.map_over_base if base and kind.map_over_base else kind.map
-            mapped = key_map.apply(names, becomes.layout, str(path))
+            mapped = (becomes.map or kind.map).apply(names, becomes.layout, str(path))
         except ConfigurationError as error:
             raise _with_likelier_kind(error, kind_name, list(names)) from error
         digests = _write(mapped, sources, scratch)

@@ -4,7 +4,8 @@ from triscope.checkpoints.kinds.blip import BLIP_2, INSTRUCTBLIP
 from triscope.checkpoints.kinds.eva import EVA_VIT_G
 from triscope.checkpoints.kinds.kind import Becomes, Given, Kind
 from triscope.checkpoints.kinds.lion import LION
-from triscope.checkpoints.kinds.llava import LLAVA, PVIT
+from triscope.checkpoints.kinds.llava import LLAVA
+from triscope.checkpoints.kinds.pvit import PVIT
 from triscope.checkpoints.kinds.ram import RAM
 from triscope.checkpoints.kinds.regionclip import REGIONCLIP
 from triscope.checkpoints.kinds.sam import SAM

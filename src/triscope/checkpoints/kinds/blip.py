@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from triscope.checkpoints.folder import QUESTION_TOKENIZER, VISION_FILE
+from triscope.checkpoints.folder import QUESTION_TOKENIZER
 from triscope.checkpoints.key_map import KeyMap, LeftOut, Rule
 from triscope.checkpoints.kinds.eva import ABOVE_THE_TAPS, TOWER
 from triscope.checkpoints.kinds.kind import (
@@ -18,6 +18,7 @@ from triscope.checkpoints.kinds.kind import (
     Kind,
     copy_files,
     layout_of_parts,
+    model_over_folder,
     our_dtype,
     write_language_folder,
 )
@@ -95,55 +96,38 @@ def _becomes(given: Given, out: Path) -> Becomes:
 
 def _model(given: Given, has_question_tokenizer: bool) -> dict[str, Any]:
     vision, qformer = given.config["vision_config"], given.config["qformer_config"]
-    dtype, depth, width = our_dtype(given.config), vision["num_hidden_layers"], vision["hidden_size"]
+    depth, width = vision["num_hidden_layers"], vision["hidden_size"]
     question_aware = given.config["model_type"] == "instructblip"
     question = (
         {"vocabulary_size": qformer["vocab_size"], "positions": qformer["max_position_embeddings"]} if question_aware else {}
     )
-    return {
-        "class_path": "triscope.model.VisualLanguageModel",
-        "init_args": {
-            "language": {
-                "class_path": "triscope.components.language.LanguageModel",
-                "init_args": {"path": "./language", "dtype": dtype, "adapter_bottleneck": None},
-            },
-            "vision": {
-                "class_path": "triscope.components.vision.VisionEncoder",
-                "init_args": {
-                    "tower": "EVA01-g-14",
-                    "weights": f"./{VISION_FILE}",
-                    "taps": [depth - 1],
-                    "image_size": vision["image_size"],
-                    "dtype": dtype,
-                    "tower_options": {
-                        "patch_size": vision["patch_size"],
-                        "embed_dim": width,
-                        "depth": depth,
-                        "num_heads": vision["num_attention_heads"],
-                        "mlp_ratio": (vision["intermediate_size"] + 0.5) / width,  # the tower rounds the product down
-                    },
-                },
-            },
-            "bridges": {
-                "qformer": {
-                    "class_path": "triscope.components.qformer.QFormerBridge",
-                    "init_args": {
-                        "queries": given.config["num_query_tokens"],
-                        "layers": qformer["num_hidden_layers"],
-                        "hidden_width": qformer["hidden_size"],
-                        "heads": qformer["num_attention_heads"],
-                        "feed_forward_width": qformer["intermediate_size"],
-                        "cross_attention_every": qformer["cross_attention_frequency"],
-                        "question_aware": question_aware,
-                        **question,
-                    },
-                }
-            },
-            "soft_prompt": None,
-            "question_tokenizer": f"./{QUESTION_TOKENIZER}" if has_question_tokenizer else None,
-            "share_prefix": False,
+    tower = {
+        "tower": "EVA01-g-14",
+        "taps": [depth - 1],
+        "image_size": vision["image_size"],
+        "tower_options": {
+            "patch_size": vision["patch_size"],
+            "embed_dim": width,
+            "depth": depth,
+            "num_heads": vision["num_attention_heads"],
+            "mlp_ratio": (vision["intermediate_size"] + 0.5) / width,  # the tower rounds the product down
         },
     }
+    bridge = {
+        "class_path": "triscope.components.qformer.QFormerBridge",
+        "init_args": {
+            "queries": given.config["num_query_tokens"],
+            "layers": qformer["num_hidden_layers"],
+            "hidden_width": qformer["hidden_size"],
+            "heads": qformer["num_attention_heads"],
+            "feed_forward_width": qformer["intermediate_size"],
+            "cross_attention_every": qformer["cross_attention_frequency"],
+            "question_aware": question_aware,
+            **question,
+        },
+    }
+    tokenizer = f"./{QUESTION_TOKENIZER}" if has_question_tokenizer else None
+    return model_over_folder(our_dtype(given.config), tower, {"qformer": bridge}, tokenizer)
 
 
 INSTRUCTBLIP = Kind(

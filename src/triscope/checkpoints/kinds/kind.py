@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from triscope.checkpoints.folder import LANGUAGE_FOLDER, build_model
+from triscope.checkpoints.folder import LANGUAGE_FOLDER, VISION_FILE, build_model
 from triscope.checkpoints.key_map import KeyMap
 from triscope.data.errors import ConfigurationError
 from triscope.model import VisualLanguageModel
@@ -75,11 +75,13 @@ class Becomes:
         layout: name and shape of every tensor of ours that must be filled, as in `VisualLanguageModel`.
         model: class and arguments of the whole model; None where the source is one part of a model.
         data: settings of the data that the model was made for.
+        map: the source's names and ours, for kinds where these depend on what is given; else the kind's.
     """
 
     layout: dict[str, Tensor]
     model: dict[str, Any] | None = None
     data: dict[str, Any] = field(default_factory=dict)
+    map: KeyMap | None = None
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,11 @@ class Kind:
 
     Args:
         about: one line of help.
-        map: its names and ours.
+        map: its names and ours; all that a source of this kind may have, where they depend on what is given.
         becomes: what it becomes; called with what the user gives and the folder, where it may put configurations and tokenizers.
         stage: class of the stage that predicts with it and trains it further; None for parts of a model.
         licence: what is known of the licence of the published weights.
         base: what a second source is, if there may be one.
-        map_over_base: its names and ours, where a second source changes them.
     """
 
     about: str
@@ -102,7 +103,6 @@ class Kind:
     licence: str
     stage: str | None = None
     base: str | None = None
-    map_over_base: KeyMap | None = None
 
 
 def layout_of(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
@@ -124,6 +124,40 @@ def layout_of_parts(model: dict[str, Any], *parts: str, folder: Path) -> dict[st
     with torch.device("meta"):
         built = build_model({**model, "init_args": {**model["init_args"], "language": full}}, folder)
     return {name: tensor for name, tensor in layout_of(built).items() if VisualLanguageModel.part_of(name) in parts}
+
+
+def model_over_folder(
+    dtype: str,
+    vision: dict[str, Any],
+    bridges: dict[str, Any],
+    question_tokenizer: str | None = None,
+    share_prefix: bool = False,
+) -> dict[str, Any]:
+    """Class and arguments of a model whose tower and language model lie in its folder.
+
+    Args:
+        dtype: precision of both.
+        vision: arguments of the tower, but for weights and precision.
+        bridges: class and arguments of each.
+        question_tokenizer, share_prefix: as in `VisualLanguageModel`.
+    """
+    return {
+        "class_path": "triscope.model.VisualLanguageModel",
+        "init_args": {
+            "language": {
+                "class_path": "triscope.components.language.LanguageModel",
+                "init_args": {"path": f"./{LANGUAGE_FOLDER}", "dtype": dtype, "adapter_bottleneck": None},
+            },
+            "vision": {
+                "class_path": "triscope.components.vision.VisionEncoder",
+                "init_args": {"weights": f"./{VISION_FILE}", "dtype": dtype, **vision},
+            },
+            "bridges": bridges,
+            "soft_prompt": None,
+            "question_tokenizer": question_tokenizer,
+            "share_prefix": share_prefix,
+        },
+    }
 
 
 def write_language_folder(config: dict[str, Any], source: Path, out: Path) -> Path:

@@ -1,10 +1,8 @@
-"""LLaVA and PVIT: a CLIP tower, a projector, a LLaMA; PVIT's regions on top.
+"""LLaVA: a CLIP tower, a projector, a LLaMA.
 
-    llava   Hugging Face's LLaVA, whole; or LLaVA v1 as its authors store it, without the tower
-    pvit    the authors' PVIT, merged; or, with --base, their difference to LLaMA-7B
-
-The authors put marks around pictures and regions into the vocabulary, as its last rows. Here these vectors belong to the parts
-whose tokens they enclose, and the language model keeps the vocabulary of its base.
+    Hugging Face's folder    whole
+    its authors' folder      without the tower; merged, or with --base as a difference to LLaMA
+    mm_projector.bin         the projector that its authors trained first, alone
 """
 
 from pathlib import Path
@@ -13,141 +11,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from triscope.checkpoints.folder import VISION_FILE
 from triscope.checkpoints.key_map import KeyMap, LeftOut, Rule
 from triscope.checkpoints.kinds.blip import LANGUAGE_RULES
 from triscope.checkpoints.kinds.eva import ABOVE_THE_TAPS, TOWER
-from triscope.checkpoints.kinds.kind import BASE, Becomes, Given, Kind, layout_of_parts, our_dtype, write_language_folder
-from triscope.data.errors import ConfigurationError
-
-_USUAL_PVIT = Path("conf/model/pvit_7b.yaml")
-_TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
-_OURS, _PROJECTOR = "language.model.", "bridges.image_projector."
-_LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
-_TURN = "USER: {prompt} ASSISTANT:"
-_OPENING = (  # Vicuna's
-    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite "
-    "answers to the user's questions. "
+from triscope.checkpoints.kinds.kind import (
+    Becomes,
+    Given,
+    Kind,
+    layout_of,
+    layout_of_parts,
+    model_over_folder,
+    our_dtype,
+    write_language_folder,
 )
-_MARKS = 5  # of PVIT: <im_patch> <im_start> <im_end> <Region> </Region>
-_LARGEST_DIFFERENCE = 0.5  # of the base's length: what was tuned lies nearer to where it began
+from triscope.checkpoints.kinds.llama import FREQUENCIES, OPENING, TABLE, TURN, language_rules, row, write_llama_folder
+from triscope.components.linear import LinearBridge
 
+PROJECTOR = "bridges.image_projector."
+_USUAL_MODEL = Path("conf/model/pvit_7b.yaml")
+_PARTS = ("image_projector", "language")
 
-# Rows of the vocabulary -----------------------------------------------------------------------------------------------
-
-
-def words(table_WD: Tensor) -> Tensor:
-    """All rows but PVIT's marks."""
-    return table_WD[:-_MARKS]
-
-
-def row(number: int):
-    """The vector of a mark, counted from the end of the vocabulary."""
-
-    def take(table_WD: Tensor, *_: Tensor) -> Tensor:
-        return table_WD[number]
-
-    return take
-
-
-# Differences to a base ------------------------------------------------------------------------------------------------
-
-
-def sum_of(difference: Tensor, base: Tensor) -> Tensor:
-    """What a difference was taken of, rounded once.
-
-    Raises:
-        ConfigurationError: the "difference" is as large as the base, so that it is none, or none to this base.
-    """
-    if difference.shape != base.shape:
-        raise RuntimeError(f"a difference of shape {tuple(difference.shape)} to a base of {tuple(base.shape)}")
-    if not base.is_meta and difference.float().norm() > _LARGEST_DIFFERENCE * base.float().norm():
-        found = f"a difference of length {difference.float().norm():.3g} to a base of {base.float().norm():.3g}"
-        remedy = "give the base that the difference was made for; a merged model needs no --base"
-        raise ConfigurationError("--base", found, f"at most {_LARGEST_DIFFERENCE:g} of it", remedy)
-    return (difference.float() + base.float()).to(difference.dtype)
-
-
-def words_over_base(difference_WD: Tensor, base_WD: Tensor) -> Tensor:
-    """The rows that the base has; it has none for the marks."""
-    return sum_of(words(difference_WD), base_WD)
-
-
-def no_difference(norm_D: Tensor) -> Tensor:
-    """The last norm's gains, which are about 1 in a whole model.
-
-    Raises:
-        ConfigurationError: they are about 0, as in a difference between two models.
-    """
-    if not norm_D.is_meta and norm_D.float().mean().abs() < 0.1:
-        found = f"gains of the last norm of {norm_D.float().mean():.2g}: a difference to a base"
-        raise ConfigurationError("PATH", found, "a merged model, or its base beside it", "name the base: --base LLAMA-7B-FOLDER")
-    return norm_D
-
-
-# PVIT -----------------------------------------------------------------------------------------------------------------
-
-_PVIT_PARTS = (
-    *("language", "image_projector", "image_markers"),
-    *("region_projector", "region_position", "region_markers"),
-)
-_PVIT_OWN = (
-    Rule("model.mm_projector.*", _PROJECTOR + "projection.*"),
-    Rule("model.prompt_projector.*", "regions.projector.*"),
-    Rule("model.bbox_fc.*", "regions.position.*"),
-    Rule(_TABLE, _PROJECTOR + "markers.start_D", row(-4)),
-    Rule(_TABLE, _PROJECTOR + "markers.end_D", row(-3)),
-    Rule(_TABLE, "regions.markers.start_D", row(-2)),
-    Rule(_TABLE, "regions.markers.end_D", row(-1)),
-)
-_FREQUENCIES = LeftOut("*rotary_emb.inv_freq", "follows from the configuration")
-
-
-def _pvit_becomes(given: Given, out: Path) -> Becomes:
-    """The model file of the published size; its language model becomes the folder's."""
-    model = given.model_configuration(_USUAL_PVIT)
-    write_language_folder({**given.config, **_LLAMA, "vocab_size": given.config["vocab_size"] - _MARKS}, given.path, out)
-    model["init_args"]["language"]["init_args"]["path"] = "./language"
-    image_size = model["init_args"]["vision"]["init_args"]["image_size"]
-    return Becomes(
-        layout_of_parts(model, *_PVIT_PARTS, folder=out),
-        model,
-        {"image_size": image_size, "prompt_style": {"turn": _TURN, "opening": _OPENING, "regions": "token"}},
-    )
-
-
-_PVIT_LICENCE = "Apache-2.0 (authors' model card) over LLaMA, for research only"
-PVIT_MERGED = KeyMap(
-    (
-        *_PVIT_OWN,
-        Rule(_TABLE, _OURS + _TABLE, words),
-        Rule(_HEAD, _OURS + _HEAD, words),
-        Rule("model.layers.#.*", _OURS + "model.layers.#.*"),
-        Rule("model.norm.weight", _OURS + "model.norm.weight", no_difference),
-    ),
-    (_FREQUENCIES,),
-)
-PVIT_DIFFERENCE = KeyMap(
-    (
-        *_PVIT_OWN,
-        Rule((_TABLE, BASE + _TABLE), _OURS + _TABLE, words_over_base),
-        Rule((_HEAD, BASE + _HEAD), _OURS + _HEAD, words_over_base),
-        Rule(("model.layers.#.*", BASE + "model.layers.#.*"), _OURS + "model.layers.#.*", sum_of),
-        Rule(("model.norm.weight", BASE + "model.norm.weight"), _OURS + "model.norm.weight", sum_of),
-    ),
-    (_FREQUENCIES,),
-)
-PVIT = Kind(
-    about="the authors' PVIT, merged, or with --base LLAMA-7B-FOLDER their difference to it",
-    map=PVIT_MERGED,
-    map_over_base=PVIT_DIFFERENCE,
-    becomes=_pvit_becomes,
-    licence=_PVIT_LICENCE,
-    stage="triscope.stages.RegionInstructionStage",
-    base="the LLaMA-7B folder that a difference was taken to",
-)
-
-# LLaVA of Hugging Face ------------------------------------------------------------------------------------------------
+# Hugging Face's -------------------------------------------------------------------------------------------------------
 
 
 def _joined(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -184,75 +68,127 @@ _TOWER_NAMES = ("vision_tower.", "vision_tower.vision_model.")  # of newer and o
 _FINAL_NORM = "final norm, above the deepest tap"
 
 
-def _llava_becomes(given: Given, out: Path) -> Becomes:
+_HUGGING_FACE = KeyMap(
+    (
+        *(rule for prefix in _TOWER_NAMES for rule in _tower_rules(prefix)),
+        Rule("multi_modal_projector.linear_1.*", PROJECTOR + "projection.0.*"),
+        Rule("multi_modal_projector.linear_2.*", PROJECTOR + "projection.2.*"),
+        *LANGUAGE_RULES,
+    ),
+    (
+        *(LeftOut(f"{prefix}post_layernorm.*", _FINAL_NORM) for prefix in _TOWER_NAMES),
+        *(LeftOut(f"{prefix}embeddings.position_ids", "the numbers 0, 1, 2, ...") for prefix in _TOWER_NAMES),
+        FREQUENCIES,
+    ),
+)
+
+
+def _becomes_of_hugging_face(given: Given, out: Path) -> Becomes:
     """The whole model, its sizes from `config.json`."""
     text, vision = given.config["text_config"], given.config["vision_config"]
     write_language_folder(text, given.path, out)
-    model = _llava_model(given.config, vision, text)
-    layout = layout_of_parts(model, "vision", "image_projector", "language", folder=out)
-    data = {"image_size": vision["image_size"], "prompt_style": {"turn": _TURN}}
-    return Becomes(layout, model, data)
-
-
-def _llava_model(config: dict[str, Any], vision: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
-    depth, width, dtype = vision["num_hidden_layers"], vision["hidden_size"], our_dtype(config)
-    layer = config["vision_feature_layer"]  # counted from the end, or of the states of which the first is the input
-    return {
-        "class_path": "triscope.model.VisualLanguageModel",
-        "init_args": {
-            "language": {
-                "class_path": "triscope.components.language.LanguageModel",
-                "init_args": {"path": "./language", "dtype": dtype, "adapter_bottleneck": None},
-            },
-            "vision": {
-                "class_path": "triscope.components.vision.VisionEncoder",
-                "init_args": {
-                    "tower": "ViT-L-14-quickgelu",
-                    "weights": f"./{VISION_FILE}",
-                    "taps": [depth + layer if layer < 0 else layer - 1],
-                    "image_size": vision["image_size"],
-                    "dtype": dtype,
-                    "tower_options": {
-                        "patch_size": vision["patch_size"],
-                        "width": width,
-                        "layers": depth,
-                        "head_width": width // vision["num_attention_heads"],
-                        "mlp_ratio": (vision["intermediate_size"] + 0.5) / width,  # the tower rounds the product down
-                    },
-                },
-            },
-            "bridges": {
-                "image_projector": {
-                    "class_path": "triscope.components.linear.LinearBridge",
-                    "init_args": {
-                        "keep_class_token": config["vision_feature_select_strategy"] == "full",
-                        "hidden_width": text["hidden_size"],
-                    },
-                }
-            },
-            "soft_prompt": None,
-            "question_tokenizer": None,
-            "share_prefix": True,
+    depth, width = vision["num_hidden_layers"], vision["hidden_size"]
+    layer = given.config["vision_feature_layer"]  # counted from the end, or of the states of which the first is the input
+    tower = {
+        "tower": "ViT-L-14-quickgelu",
+        "taps": [depth + layer if layer < 0 else layer - 1],
+        "image_size": vision["image_size"],
+        "tower_options": {
+            "patch_size": vision["patch_size"],
+            "width": width,
+            "layers": depth,
+            "head_width": width // vision["num_attention_heads"],
+            "mlp_ratio": (vision["intermediate_size"] + 0.5) / width,  # the tower rounds the product down
         },
     }
+    projector = {
+        "class_path": "triscope.components.linear.LinearBridge",
+        "init_args": {
+            "keep_class_token": given.config["vision_feature_select_strategy"] == "full",
+            "hidden_width": text["hidden_size"],
+        },
+    }
+    model = model_over_folder(our_dtype(given.config), tower, {"image_projector": projector}, share_prefix=True)
+    data = {"image_size": vision["image_size"], "prompt_style": {"turn": TURN}}
+    return Becomes(layout_of_parts(model, "vision", *_PARTS, folder=out), model, data, _HUGGING_FACE)
 
 
+# The authors' ---------------------------------------------------------------------------------------------------------
+
+_AUTHORS_PROJECTOR = ("model.mm_projector.", "mm_projector.")  # with the model, and in some files alone
+_PROJECTOR_RULES = tuple(Rule(f"{prefix}*", PROJECTOR + "projection.*") for prefix in _AUTHORS_PROJECTOR)
+_MARKS = 3  # <im_patch> <im_start> <im_end>, where there are marks around pictures
+_MARKER_RULES = (
+    Rule(TABLE, PROJECTOR + "markers.start_D", row(-2)),
+    Rule(TABLE, PROJECTOR + "markers.end_D", row(-1)),
+)
+_TOWER_APART = LeftOut("model.vision_tower.*", "the tower, CLIP ViT-L/14: it is frozen, and named in the model file")
+
+
+def _is_by_authors(given: Given) -> bool:
+    return any(name.startswith(_AUTHORS_PROJECTOR) for name in given.names)
+
+
+def _becomes_of_authors(given: Given, out: Path) -> Becomes:
+    """The model file of the published size, without regions; its language model becomes the folder's."""
+    has_marks = given.config.get("mm_use_im_start_end", False)
+    marks = _MARKS if has_marks else 0
+    model = given.model_configuration(_USUAL_MODEL)
+    parts = model["init_args"]
+    write_llama_folder(given, marks, out)
+    parts["language"]["init_args"]["path"] = "./language"
+    parts["bridges"]["image_projector"]["init_args"] |= _projector_arguments(given.names, has_marks)
+    parts["regions"] = None
+    data = {
+        "image_size": parts["vision"]["init_args"]["image_size"],
+        "prompt_style": {"turn": TURN, "opening": OPENING},
+    }
+    layout = layout_of_parts(model, *_PARTS, "image_markers", folder=out)
+    return Becomes(layout, model, data, _authors(marks, given.has_base))
+
+
+def _becomes_of_projector(given: Given, out: Path) -> Becomes:
+    """The projector, as a slice; with the marks, where the vocabulary came along."""
+    has_marks = TABLE in given.names
+    arguments = _projector_arguments(given.names, has_marks)
+    first, last = (given.names[name] for name in _projector_matrices(given.names))
+    with torch.device("meta"):
+        projector = LinearBridge(first.shape[-1], len(last), patches=1, **arguments)
+    rules = (*_PROJECTOR_RULES, *_MARKER_RULES) if has_marks else _PROJECTOR_RULES
+    return Becomes(layout_of(projector, PROJECTOR), map=KeyMap(rules))
+
+
+def _projector_arguments(names: dict[str, Tensor], has_marks: bool) -> dict[str, Any]:
+    """What tells LLaVA 1.5's two Linears from one, and whether marks stand around a picture."""
+    first, last = _projector_matrices(names)
+    return {"markers": has_marks, "hidden_width": None if first == last else len(names[first])}
+
+
+def _projector_matrices(names: dict[str, Tensor]) -> tuple[str, str]:
+    """Names of the first and of the last matrix of the projector, which may be one."""
+    matrices = sorted(name for name in names if name.startswith(_AUTHORS_PROJECTOR) and name.endswith("weight"))
+    return matrices[0], matrices[-1]
+
+
+def _authors(marks: int, over_base: bool) -> KeyMap:
+    return KeyMap(
+        (*_PROJECTOR_RULES, *(_MARKER_RULES if marks else ()), *language_rules(marks, over_base)),
+        (FREQUENCIES, _TOWER_APART),
+    )
+
+
+def _becomes(given: Given, out: Path) -> Becomes:
+    if not _is_by_authors(given):
+        return _becomes_of_hugging_face(given, out)
+    return _becomes_of_projector(given, out) if given.path.is_file() else _becomes_of_authors(given, out)
+
+
+_ANY = _authors(_MARKS, over_base=False)
 LLAVA = Kind(
-    about="a Hugging Face folder of LLaVA 1.5: tower, projector, language model",
-    map=KeyMap(
-        (
-            *(rule for prefix in _TOWER_NAMES for rule in _tower_rules(prefix)),
-            Rule("multi_modal_projector.linear_1.*", _PROJECTOR + "projection.0.*"),
-            Rule("multi_modal_projector.linear_2.*", _PROJECTOR + "projection.2.*"),
-            *LANGUAGE_RULES,
-        ),
-        (
-            *(LeftOut(f"{prefix}post_layernorm.*", _FINAL_NORM) for prefix in _TOWER_NAMES),
-            *(LeftOut(f"{prefix}embeddings.position_ids", "the numbers 0, 1, 2, ...") for prefix in _TOWER_NAMES),
-            _FREQUENCIES,
-        ),
-    ),
-    becomes=_llava_becomes,
+    about="LLaVA: a Hugging Face folder of 1.5; or the authors' v1, whole, with --base over LLaMA, or their mm_projector.bin",
+    map=KeyMap((*_HUGGING_FACE.rules, *_ANY.rules), (*_HUGGING_FACE.left_out, *_ANY.left_out)),
+    becomes=_becomes,
     licence="LLaVA: as the LLaMA or Vicuna underneath; tower MIT (OpenAI)",
     stage="triscope.stages.RegionInstructionStage",
+    base="the LLaMA folder that the authors' difference was taken to",
 )
