@@ -8,6 +8,7 @@ Generates the shards of an InstructBLIP over a T5 (zeros, written one tensor at 
 
 import argparse
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 from triscope.checkpoints.import_weights import import_weights
 from triscope.checkpoints.tensor_files import write_safetensors
 
-LAYER_MEGABYTES = 47  # of an encoder's and a decoder's layer together, at the sizes below
+LAYER_MEGABYTES = 101  # of an encoder's and a decoder's layer together, at the sizes below
 WIDTHS = {"d_model": 1024, "d_kv": 64, "d_ff": 2048, "num_heads": 16}
 
 
@@ -31,6 +32,9 @@ def main() -> None:
     parsed = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = parsed.folder or Path(temporary)
+        needed, free = 2 * parsed.gigabytes, shutil.disk_usage(folder).free / 1e9
+        if needed > 0.9 * free:
+            parser.error(f"{folder} has {free:.0f} GB free; shards and result take {needed:.0f}: give fewer --gigabytes")
         largest = write_shards(folder / "generated", parsed.gigabytes, parsed.shards)
         before = reset_peak()
         import_weights("instructblip", folder / "generated", folder / "imported")
