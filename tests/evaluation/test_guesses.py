@@ -132,3 +132,19 @@ def test_a_score_without_an_interval_is_not_judged():
 def test_a_score_without_a_guess_to_compare_is_not_judged():
     with pytest.raises(ValueError, match="no guess level"):
         learned(Score(0.9, 10, 0.8, 1.0), {}, {"blind": 0.2})
+
+
+def test_of_several_pictures_any_object_is_one_of_the_picture_that_is_asked_about():
+    pictures = [*({**item, "image": 0} for item in OBJECTS), {"name": "dog", "box": WHOLE, "image": 1}]
+    rows = [row("a:0", "pointing_shared", ("[]",), objects=pictures, box=Box(*LEFT))]
+    assert guess_levels(rows)["region/pointing_shared_acc@0.5"]["any_object"] == pytest.approx(1 / 2)
+
+
+def test_what_one_of_several_pictures_tells_is_a_guess_of_accuracies_alone():
+    def of_albums(key: str, task: str) -> Row:
+        return Row(key=key, task=task, level=Level.IMAGE, prompt="", answers=("first",), extra={"one_picture": [0.5, 2 / 3]})
+
+    rows = [of_albums("a:0", "which_picture"), of_albums("b:1", "which_picture"), of_albums("c:0", "story_end")]
+    levels = guess_levels(rows)
+    assert levels["image/which_picture_acc"]["one_picture"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert not any("one_picture" in guesses for name, guesses in levels.items() if "story_end" in name)

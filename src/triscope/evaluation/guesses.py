@@ -3,6 +3,7 @@
     constant      without looking: the one answer that scores best when given to every row
     any_object    without locating: the picture is seen, but any of its objects is taken; the expected score
     other_answer  without looking at this one: a caption of another picture, a description of another region
+    one_picture   seeing one of several pictures: the best guess, where the converter knows how often it is right
 
 Guess levels are computed from the evaluated rows themselves, so they need no training set and no model. They are
 optimistic on purpose: the best constant is chosen knowing the answers.
@@ -34,8 +35,8 @@ def guess_levels(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
         rows: the evaluated rows, in any order.
 
     Returns:
-        For every name of `tasks.score`: `constant` and, where the task and the known objects allow it, `any_object`
-        or `other_answer`, on the scale of that score. A constant box is always well formed, so `well_formed` never
+        For every name of `tasks.score`: `constant` and, where the task and what is known allow it, `any_object`,
+        `other_answer` or `one_picture`, on the scale of that score. A constant box is always well formed, so `well_formed` never
         counts as learned.
     """
     levels = {}
@@ -73,7 +74,15 @@ def _levels(rows: list[Row], measure: Measure) -> dict[str, float]:
         guesses = [list(_any_object(row)) for row in rows]
         if any(guesses):
             levels["any_object"] = _expected([guess for guess in guesses if guess], measure)
+    if measure.name in ("acc", f"acc@{HIT_IOU:g}") and all("one_picture" in (row.extra or {}) for row in rows):
+        levels["one_picture"] = float(np.mean([_right_from_one_picture(row) for row in rows]))
     return levels
+
+
+def _right_from_one_picture(row: Row) -> float:
+    """How often the best guess from a single picture is right, as scenes of several pictures know it."""
+    assert row.extra is not None
+    return row.extra["one_picture"][int(row.key.rpartition(":")[2])]
 
 
 def _best_constant(rows: list[Row], measure: Measure) -> float:
@@ -125,7 +134,7 @@ def _any_object(row: Row) -> Iterator[Prediction]:
     """The answers of someone who sees the objects but not which of them is meant; none where that says nothing."""
     objects = objects_of(row)
     if is_pointing(row.task):
-        yield from (Prediction(row, "", _unit_box(item["box"])) for item in objects)
+        yield from (Prediction(row, "", _unit_box(item["box"])) for item in _in_the_same_picture(row, objects))
     elif row.task == "count":
         amounts = Counter(item["name"] for item in objects)
         yield from (Prediction(row, str(amount)) for amount in amounts.values())
@@ -135,6 +144,14 @@ def _any_object(row: Row) -> Iterator[Prediction]:
         yield from (Prediction(row, item["name"]) for item in _others(row, objects))
     elif row.task == "recognition":
         yield from (Prediction(row, item["name"]) for item in objects)
+
+
+def _in_the_same_picture(row: Row, objects: Sequence[dict]) -> list[dict]:
+    """Of several pictures, the objects of the one that the question names, which is that of the true box."""
+    if not any("image" in item for item in objects):
+        return list(objects)
+    meant = max(objects, key=lambda item: intersection_over_union(_unit_box(item["box"]), true_box(row)))
+    return [item for item in objects if item["image"] == meant["image"]]
 
 
 def _others(row: Row, objects: Sequence[dict]) -> list[dict]:
