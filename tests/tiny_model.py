@@ -36,6 +36,10 @@ TOWER = {"tower": "vit_small_patch14_dinov2", "taps": (2, 1, 0), "image_size": I
 TOWER_OPTIONS = {"embed_dim": 32, "depth": 3, "num_heads": 2}
 QFORMER = {"queries": 3, "layers": 2, "hidden_width": 16, "heads": 2, "feed_forward_width": 24, "vocabulary_size": 99}
 AGGREGATOR = {"heads": 2, "feed_forward_width": 16, "projector_width": 24}
+BRIDGES = {
+    **dict.fromkeys(("lion", "lion_pvit"), ("aggregator", "qformer")),
+    **{"pvit": ("image_projector",), "sam": ("qformer",)},
+}
 REGION_TOWER = {"width": 4, "layers": (1, 1, 1, 1), "embed_dim": 12}
 REGION_SIDES = {"shortest_side": 40, "longest_side": 64}
 STYLE = PromptStyle(turn="question {prompt} answer", tags="soft")
@@ -187,13 +191,20 @@ def write_model_file(folder: Path, system: str = "lion") -> str:
 
     Args:
         folder: of `prepare`.
-        system: "lion", "pvit", or "lion_pvit" with the parts of both.
+        system: "lion", "pvit", "lion_pvit" with the parts of both, or "sam".
     """
     is_lion, has_regions = system.startswith("lion"), system.endswith("pvit")
 
     def part(module: str, name: str, **arguments: object) -> dict:
         return {"class_path": f"triscope.{module}.{name}", "init_args": arguments}
 
+    alignment = part("components.alignment", "SemanticAlignment", read_layer=1, guide_layer=2, context="all")
+    qformer = {"alignment": alignment if system == "sam" else None, "dropout": 0.1, **QFORMER}
+    bridges = {
+        "aggregator": part("components.aggregator", "AggregatorBridge", **AGGREGATOR),
+        "qformer": part("components.qformer", "QFormerBridge", **qformer),
+        "image_projector": part("components.linear", "LinearBridge", markers=True),
+    }
     tower = {"tower": TOWER["tower"], "image_size": IMAGE_SIZE, "taps": list(TOWER["taps"]), "tower_options": TOWER_OPTIONS}
     vision = {**tower, "weights": str(folder / "tower.safetensors"), "pool": 1, "dtype": "float32", "cache_folder": None}
     model = part(
@@ -210,12 +221,7 @@ def write_model_file(folder: Path, system: str = "lion") -> str:
             lora=None,
         ),
         vision=part("components.vision", "VisionEncoder", **vision),
-        bridges={
-            "aggregator": part("components.aggregator", "AggregatorBridge", **AGGREGATOR),
-            "qformer": part("components.qformer", "QFormerBridge", alignment=None, dropout=0.1, **QFORMER),
-        }
-        if is_lion
-        else {"image_projector": part("components.linear", "LinearBridge", markers=True)},
+        bridges={name: bridges[name] for name in BRIDGES[system]},
         regions=part("components.regions", "PooledRegionEncoder", bins=1) if has_regions else None,
         soft_prompt=part("components.soft_prompt", "SoftPrompt", init_std=0.2) if is_lion else None,
         question_tokenizer=None,
