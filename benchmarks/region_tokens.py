@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from triscope.app.arms import Arm, compare
+from triscope.app.arms import Arm, compare, on_sets
 
 RECIPES = Path("conf/recipe")
 TASKS = ("recognition", "description")  # those of the scenes whose questions show a region
@@ -27,10 +27,8 @@ def shared_arguments(model: str, data: Path, steps: int, samples_per_batch: int)
     """What all arms have in common."""
     return [
         *("-c", str(RECIPES / "pvit_2_instruction.yaml"), "-c", str(RECIPES / "on_scenes.yaml")),
-        *("--model.init_args.model", model, "--model.init_args.warm_start", "null", "--run.wandb", "disabled"),
-        *("--trainer.max_steps", str(steps), "--trainer.val_check_interval", str(steps)),
-        *("--data.train", json.dumps({str(data / "train"): 1.0}), "--data.validation", json.dumps({"scenes": str(data / "val")})),
-        *("--data.test", json.dumps({"scenes": str(data / "test")}), "--data.tasks", json.dumps(TASKS)),
+        *("--model.init_args.model", model, "--model.init_args.warm_start", "null"),
+        *(*on_sets(data, "scenes", steps), "--data.tasks", json.dumps(TASKS)),
         *("--data.prompt_style.tags", "none", "--data.samples_per_batch", str(samples_per_batch)),
     ]
 

@@ -11,7 +11,6 @@ Source: Chen et al., "LION" (arXiv 2311.11860): a soft prompt lets the model use
 """
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 
@@ -21,7 +20,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from data_pipelines.write_scenes import write_scenes
-from triscope.app.arms import NUMBERS_FILE, Arm, compare
+from triscope.app.arms import Arm, compare, on_sets, values_of
 from triscope.data.shards import INDEX_FILE, write_whole
 
 ARMS = tuple(Arm(tags, ("--data.prompt_style.tags", tags)) for tags in ("none", "hard", "soft"))
@@ -52,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
         folder = asked.out / f"wrong_{round(100 * share)}"
         compose(folder / "scenes", share, counts)
         compare(ARMS, [*shared_arguments(folder / "scenes", asked.steps), *fit], range(asked.seeds), folder)
-        measured[share] = values_of(folder, asked.score)
+        measured[share] = values_of(folder, f"{TEST_SET}: {asked.score}")
     write_report(asked.out, measured, asked.score)
     print((asked.out / "tags.md").read_text())
 
@@ -68,18 +67,8 @@ def shared_arguments(data: Path, steps: int) -> list[str]:
     """The image-level stage on scenes: what all arms have in common."""
     return [
         *("-c", "conf/recipe/lion_1_image.yaml", "-c", "conf/recipe/on_scenes.yaml"),
-        *("--model.init_args.model", "conf/model/lion_micro.yaml", "--run.wandb", "disabled"),
-        *("--trainer.max_steps", str(steps), "--trainer.val_check_interval", str(steps)),
-        *("--trainer.check_val_every_n_epoch", "null", "--trainer.log_every_n_steps", str(max(1, min(20, steps)))),
-        *("--data.train", json.dumps({str(data / "train"): 1.0}), "--data.validation", json.dumps({TEST_SET: str(data / "val")})),
-        *("--data.test", json.dumps({TEST_SET: str(data / "test")})),
+        *("--model.init_args.model", "conf/model/lion_micro.yaml", *on_sets(data, TEST_SET, steps)),
     ]
-
-
-def values_of(folder: Path, score: str) -> Values:
-    """A score of every arm and seed, from what `compare` wrote."""
-    by_arm = json.loads((folder / NUMBERS_FILE).read_text())["scores"][f"{TEST_SET}: {score}"]
-    return {arm: numbers["values"] for arm, numbers in by_arm.items()}
 
 
 def write_report(folder: Path, measured: dict[float, Values], score: str) -> None:
