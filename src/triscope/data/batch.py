@@ -14,7 +14,7 @@ answer with its encoder. Rows point at images and regions at rows and images, so
 nine is the same code, and an image is decoded and encoded once however many rows ask about it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any
@@ -180,6 +180,34 @@ class Batch:
             region_image_G=self.region_image_G[regions_G],
             boxes_G4=self.boxes_G4[regions_G],
             rows=tuple(row for row, chosen in zip(self.rows, chosen_B.tolist(), strict=True) if chosen),
+        )
+
+    def parts(self, rows: int) -> Iterator["Batch"]:
+        """The batch in parts of at most so many rows, each no longer than they are and with the images that they show alone."""
+        for first in range(0, len(self), rows):
+            number_B = torch.arange(len(self), device=self.ids_BT.device)
+            yield self.of_rows((number_B >= first) & (number_B < first + rows))._trimmed()
+
+    def _trimmed(self) -> "Batch":
+        """Without images that no row shows, and without columns that are padding in every row."""
+        shown_I = torch.zeros(len(self.pixels_ICHW), dtype=torch.bool, device=self.pixels_ICHW.device)
+        pointed_at_G = self.region_image_G >= 0
+        shown_I[self.pair_image_N] = True
+        shown_I[self.region_image_G[pointed_at_G]] = True
+        number_I = shown_I.cumsum(0) - 1
+        region_image_G = self.region_image_G.clone()
+        region_image_G[pointed_at_G] = number_I[self.region_image_G[pointed_at_G]]
+        longest = int(self.valid_BT.any(0).nonzero().max()) + 1
+        pictures = zip(self.region_pictures, shown_I.tolist(), strict=False)  # there may be none
+        return replace(
+            self,
+            pixels_ICHW=self.pixels_ICHW[shown_I],
+            ids_BT=self.ids_BT[:, :longest],
+            valid_BT=self.valid_BT[:, :longest],
+            supervised_BT=self.supervised_BT[:, :longest],
+            pair_image_N=number_I[self.pair_image_N],
+            region_image_G=region_image_G,
+            region_pictures=tuple(picture for picture, is_shown in pictures if is_shown),
         )
 
     def showing(self, kept_N: Tensor) -> "Batch":

@@ -32,6 +32,7 @@ class DataModule(LightningDataModule):
         image_size: side of the square that pictures are squashed to, in pixels.
         samples_per_batch: samples of one rank's batch, with all their conversations.
         evaluation_samples_per_batch: the same in validation, test and predict; as in training if None.
+        evaluation_rows: a batch of more conversations is read and answered in parts of so many there; all at once if None.
         conversations_per_image: at most so many conversations of a sample in training, drawn anew in every epoch.
         levels: train and evaluate on conversations of these levels only; those that the stage accepts if None.
         tasks: train and evaluate on these tasks only; all if None.
@@ -59,6 +60,7 @@ class DataModule(LightningDataModule):
         image_size: int = 224,
         samples_per_batch: int = 8,
         evaluation_samples_per_batch: int | None = None,
+        evaluation_rows: int | None = None,
         conversations_per_image: int | None = None,
         levels: list[Literal["image", "region"]] | None = None,
         tasks: list[str] | None = None,
@@ -86,6 +88,7 @@ class DataModule(LightningDataModule):
         self.image_size = image_size
         self.samples_per_batch = samples_per_batch
         self.evaluation_samples_per_batch = evaluation_samples_per_batch or samples_per_batch
+        self.evaluation_rows = evaluation_rows
         self.conversations_per_image = conversations_per_image
         self.levels = levels
         self.tasks = tasks

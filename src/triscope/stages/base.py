@@ -7,7 +7,7 @@ micro-batches and ranks: 4 micro-batches of 1 give the gradient of 1 of 4, whate
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -267,9 +267,10 @@ class Stage(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Loss and written answers of a batch."""
-        predictions = self.model(batch)
-        losses = row_losses(batch, token_losses(predictions), predictions.row_M)
-        self.validation_losses.update({(dataloader_idx, loss.key): loss for loss in losses})
+        for part in self._parts(batch):
+            predictions = self.model(part)
+            losses = row_losses(part, token_losses(predictions), predictions.row_M)
+            self.validation_losses.update({(dataloader_idx, loss.key): loss for loss in losses})
         self._keep("validation", dataloader_idx, PLAIN, self.answer(batch))
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -289,8 +290,22 @@ class Stage(lightning.LightningModule):
         """Write the answer to the last question of every row, and read the box in it, if there is one."""
         decode = self.tokenizers().language.decode
         box_format = self._loose_trainer.datamodule.prompt_style.box_format
-        answers = [decode(ids).strip() for ids in self.model.generate(batch, **asdict(self._generation))]
-        return [Prediction(row, text, parse_box(text, box_format)) for row, text in zip(batch.rows, answers, strict=True)]
+        answers = []
+        for part in self._parts(batch):
+            texts = [decode(ids).strip() for ids in self.model.generate(part, **asdict(self._generation))]
+            answers += [Prediction(row, text, parse_box(text, box_format)) for row, text in zip(part.rows, texts, strict=True)]
+        return answers
+
+    def _parts(self, batch: Batch) -> Iterator[Batch]:
+        """The batch in parts that are not too large, on every rank as many: a sharded model is run on all at once. Rows that
+        are repeated for that count once, by their key."""
+        rows = self._loose_trainer.datamodule.evaluation_rows
+        if rows is None:
+            yield batch
+            return
+        parts = list(batch.parts(rows))
+        for number in range(max(gathered([len(parts)]))):
+            yield parts[number % len(parts)]
 
     def on_validation_epoch_end(self) -> None:
         """Score the answers of all ranks, and log the mean loss of all tokens."""
