@@ -1,14 +1,10 @@
-import json
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 import torch
-from jsonargparse import ArgumentParser
 from torch.nn import functional as F
 
-from tests.conftest import REPOSITORY
 from tests.data.tiny import ask, sample
 from tests.tiny_model import CAT, DOG, SAMPLES, STYLE, awake, batch_of, logits_by_row, prepare, tiny_model
 from triscope.data.batch import Batch
@@ -16,7 +12,6 @@ from triscope.data.errors import ConfigurationError
 from triscope.data.prompts import PromptStyle
 from triscope.data.sample import Level
 from triscope.model import VisualLanguageModel
-from triscope.stages import MultiImageStage
 
 both_kinds = pytest.mark.parametrize("kind", ["llama", "t5"])
 PARTS = {"vision", "qformer", "aggregator", "soft_prompt", "language", "adapter_image", "adapter_region", "router"}
@@ -243,56 +238,3 @@ def test_rows_that_begin_with_different_text_share_nothing(folder):
     plain = model(batch).logits_MV
     model.share_prefix = True
     torch.testing.assert_close(model(batch).logits_MV, plain, atol=1e-4, rtol=1e-4)
-
-
-# The sizes of the paper -----------------------------------------------------------------------------------------------
-
-T5_XL = {"model_type": "t5", "vocab_size": 32128, "d_model": 2048, "d_kv": 64, "d_ff": 5120, "num_layers": 24, "num_heads": 32}
-T5_XXL = T5_XL | {"d_model": 4096, "d_ff": 10240, "num_heads": 64}
-GATED = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "scale_decoder_outputs": False}
-
-
-@pytest.mark.parametrize(
-    ("size", "sizes", "adapters", "router", "language"),
-    [("lion_4b", T5_XL, 25.4, 0.39, 2_849_757_184), ("lion_12b", T5_XXL, 50.7, 0.79, 11_135_332_352)],
-)
-def test_lion_has_the_size_of_the_paper(tmp_path, size, sizes, adapters, router, language):
-    (tmp_path / "config.json").write_text(json.dumps(sizes | GATED))
-    parser = ArgumentParser()
-    parser.add_argument("--model", type=Callable[[], VisualLanguageModel], enable_path=True)
-    file = REPOSITORY / "conf" / "model" / f"{size}.yaml"
-    config = parser.parse_args([f"--model={file}", f"--model.init_args.language.init_args.path={tmp_path}"])
-    with torch.device("meta"):
-        model = parser.instantiate_classes(config).model()
-
-    count = Counter[str]()
-    for name, parameter in model.named_parameters():
-        count[model.part_of(name)] += parameter.numel()
-    aggregator = sum(parameter.numel() for parameter in model.bridges["aggregator"].aggregator.parameters())
-    assert aggregator / 1e6 == pytest.approx(49.07, abs=0.005)
-    assert count["adapter_image"] == count["adapter_region"]
-    assert (count["adapter_image"] + count["adapter_region"]) / 1e6 == pytest.approx(adapters, abs=0.05)
-    assert count["router"] / 1e6 == pytest.approx(router, abs=0.005)
-    assert (count["language"], count["vision"], count["soft_prompt"]) == (language, 985_894_528, sizes["d_model"])
-    assert all(parameter.is_meta for parameter in model.parameters())
-
-
-# About 7 billion parameters over a vocabulary of 32,000, as Vicuna-7B has them.
-LLAMA_7B = {"model_type": "llama", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32}
-
-
-def test_sam_trains_exactly_as_many_parameters_as_the_authors(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(LLAMA_7B | {"num_attention_heads": 32}))
-    parser = ArgumentParser()
-    parser.add_argument("--model", type=Callable[[], VisualLanguageModel], enable_path=True)
-    file = REPOSITORY / "conf" / "model" / "sam_7b.yaml"
-    config = parser.parse_args([f"--model={file}", f"--model.init_args.language.init_args.path={tmp_path}"])
-    stage = MultiImageStage(parser.instantiate_classes(config).model)
-    with torch.device("meta"):
-        stage.configure_model()
-    assert sum(parameter.numel() for _, parameter in stage.trained_parameters()) == 1_182_593
-    count = Counter[str]()
-    for name, parameter in stage.model.named_parameters():
-        count[stage.model.part_of(name)] += parameter.numel()
-    assert count["alignment"] == 1_182_593
-    assert (count["language"], count["vision"]) == (6_738_415_616, 985_894_528)

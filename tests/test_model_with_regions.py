@@ -1,18 +1,13 @@
 """The model with a region encoder: what the boxes of prompts become."""
 
-import json
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from jsonargparse import ArgumentParser
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from tests.conftest import REPOSITORY
 from tests.data.tiny import ask, sample
 from tests.tiny_model import CAT, DOG, SAMPLES, STYLE, awake, batch_of, logits_by_row, prepare, tiny_model
 from triscope.data.boxes import Box
@@ -235,30 +230,3 @@ def test_rows_share_their_picture_but_never_a_region_that_stands_before_it(folde
     plain = model(batch).logits_MV
     model.share_prefix = True
     assert_close(model(batch).logits_MV, plain, atol=1e-4, rtol=1e-4)
-
-
-# The sizes of the paper -----------------------------------------------------------------------------------------------
-
-LLAMA_7B = {"model_type": "llama", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32}
-
-
-def test_pvit_has_the_sizes_of_the_release(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(LLAMA_7B | {"num_attention_heads": 32}))
-    parser = ArgumentParser()
-    parser.add_argument("--model", type=Callable[[], VisualLanguageModel], enable_path=True)
-    file = REPOSITORY / "conf" / "model" / "pvit_7b.yaml"
-    config = parser.parse_args([f"--model={file}", f"--model.init_args.language.init_args.path={tmp_path}"])
-    with torch.device("meta"):
-        model = parser.instantiate_classes(config).model()
-    count = Counter[str]()
-    for name, parameter in model.named_parameters():
-        count[model.part_of(name)] += parameter.numel()
-    assert count["language"] == 6_738_415_616
-    assert count["image_projector"] == 4096 * 1024 + 4096
-    assert count["region_projector"] == 4096 * 640 + 4096 and count["region_position"] == 4096 * 4 + 4096
-    # What the release adds to LLaMA-7B: these three, and the words <im_start>, <im_end>, <Region>, </Region>.
-    assert count["image_markers"] + count["region_markers"] == 4 * 4096
-    assert model.vision.patches == 257 and model.bridges["image_projector"].tokens == 256 + 2
-    assert (model.vision.width, len(model.vision.tower.transformer.resblocks)) == (1024, 23)
-    assert model.regions.picture_sides == (800, 1333)
-    assert all(parameter.is_meta for parameter in model.parameters())

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from tests.parity import lion_keys
+from tests.parity import lion_keys, lion_sizes
 from tests.parity.fixture import Fixture, for_each_fixture
 from tests.rows import batch_of_rows
 from triscope.components.aggregator import AggregatorBridge
@@ -40,40 +40,13 @@ def lion(
     """The reference's model, of its branches those that are named."""
     config, weights = fixture.config, fixture.under("weights/")
     (folder / "config.json").write_text(json.dumps({"model_type": "t5", **config["t5"]}))
-    vision, qformer, aggregator = (config[part] for part in ("vit", "qformer", "aggregator"))
     builders = {
-        "qformer": partial(
-            QFormerBridge,
-            queries=qformer["num_query_tokens"],
-            layers=qformer["num_hidden_layers"],
-            hidden_width=qformer["hidden_size"],
-            heads=qformer["num_attention_heads"],
-            feed_forward_width=qformer["intermediate_size"],
-            vocabulary_size=qformer["vocab_size_after_resize"],
-            positions=qformer["max_position_embeddings"],
-            cross_attention_every=qformer["cross_attention_freq"],
-        ),
-        "aggregator": partial(
-            AggregatorBridge,
-            projector_width=config["adapter_proj_hidden"],
-            blocks=aggregator["num_blocks"],
-            heads=aggregator["num_heads"],
-            feed_forward_width=aggregator["intermediate_size"],
-        ),
+        "qformer": partial(QFormerBridge, **lion_sizes.qformer(config)),
+        "aggregator": partial(AggregatorBridge, **lion_sizes.aggregator(config)),
     }
     model = VisualLanguageModel(
-        language=lambda: LanguageModel(
-            str(folder),
-            adapter_bottleneck=config["adapter"]["bottleneck"],
-            levels=levels,
-            config_overrides={"dense_act_fn": config["t5"]["dense_act_fn"]},
-        ),
-        vision=lambda: VisionEncoder(
-            tower="EVA01-g-14",
-            taps=tuple(config["taps_0based"].values()),
-            image_size=vision["img_size"],
-            tower_options={name: vision[name] for name in ("embed_dim", "depth", "num_heads", "mlp_ratio")},
-        ),
+        language=lambda: LanguageModel(str(folder), levels=levels, **lion_sizes.language(config)),
+        vision=lambda: VisionEncoder(**lion_sizes.vision(config)),
         bridges={name: builders[name] for name in bridges},
         soft_prompt=SoftPrompt if soft_prompt else None,
     )

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
+from tests.parity import lion_sizes
 from tests.parity.fixture import Fixture, for_each_fixture
 from tests.parity.test_lion_full import MIXED, batch, check_predictions
 from tests.tiny_model import tiny_trainer
@@ -56,40 +57,13 @@ def model_file(fixture: Fixture, folder: Path) -> Path:
     def part(name: str, **arguments: object) -> dict:
         return {"class_path": f"triscope.components.{name}", "init_args": arguments}
 
-    config, vision, qformer, aggregator = fixture.config, *(fixture.config[part] for part in ("vit", "qformer", "aggregator"))
-    language = part(
-        "language.LanguageModel",
-        path=str(folder / "t5"),
-        adapter_bottleneck=config["adapter"]["bottleneck"],
-        config_overrides={"dense_act_fn": config["t5"]["dense_act_fn"]},
-    )
-    tower = part(
-        "vision.VisionEncoder",
-        tower="EVA01-g-14",
-        weights=str(folder / "eva" / "vision.safetensors"),
-        taps=list(config["taps_0based"].values()),
-        image_size=vision["img_size"],
-        tower_options={name: vision[name] for name in ("embed_dim", "depth", "num_heads", "mlp_ratio")},
-    )
+    config = fixture.config
+    language = part("language.LanguageModel", path=str(folder / "t5"), **lion_sizes.language(config))
+    vision = lion_sizes.vision(config) | {"taps": list(lion_sizes.vision(config)["taps"])}  # YAML knows no tuples
+    tower = part("vision.VisionEncoder", weights=str(folder / "eva" / "vision.safetensors"), **vision)
     bridges = {
-        "qformer": part(
-            "qformer.QFormerBridge",
-            queries=qformer["num_query_tokens"],
-            layers=qformer["num_hidden_layers"],
-            hidden_width=qformer["hidden_size"],
-            heads=qformer["num_attention_heads"],
-            feed_forward_width=qformer["intermediate_size"],
-            vocabulary_size=qformer["vocab_size_after_resize"],
-            positions=qformer["max_position_embeddings"],
-            cross_attention_every=qformer["cross_attention_freq"],
-        ),
-        "aggregator": part(
-            "aggregator.AggregatorBridge",
-            projector_width=config["adapter_proj_hidden"],
-            blocks=aggregator["num_blocks"],
-            heads=aggregator["num_heads"],
-            feed_forward_width=aggregator["intermediate_size"],
-        ),
+        "qformer": part("qformer.QFormerBridge", **lion_sizes.qformer(config)),
+        "aggregator": part("aggregator.AggregatorBridge", **lion_sizes.aggregator(config)),
     }
     parts = {"language": language, "vision": tower, "bridges": bridges, "soft_prompt": part("soft_prompt.SoftPrompt")}
     file = folder / "model.yaml"

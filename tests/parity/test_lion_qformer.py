@@ -4,7 +4,7 @@ import torch
 from torch.testing import assert_close
 from transformers import InstructBlipQFormerConfig, InstructBlipQFormerModel
 
-from tests.parity import lion_keys
+from tests.parity import lion_keys, lion_sizes
 from tests.parity.fixture import for_each_fixture
 from triscope.components.qformer import QFormer, QFormerBridge
 
@@ -13,27 +13,16 @@ OUTPUTS = {"atol": 1e-4, "rtol": 1e-4}
 
 @for_each_fixture("lion", "lion_full")
 def test_qformer_tokens_are_the_authors_from_tap_to_language_model(fixture):
-    sizes, features = fixture.config["qformer"], fixture["outputs/vit_tap_last"]
+    features = fixture["outputs/vit_tap_last"]
     rows, patches, vision_width = features.shape
-    bridge = QFormerBridge(
-        vision_width,
-        fixture.config["t5"]["d_model"],
-        patches,
-        queries=sizes["num_query_tokens"],
-        layers=sizes["num_hidden_layers"],
-        hidden_width=sizes["hidden_size"],
-        heads=sizes["num_attention_heads"],
-        feed_forward_width=sizes["intermediate_size"],
-        vocabulary_size=sizes["vocab_size_after_resize"],
-        positions=sizes["max_position_embeddings"],
-        cross_attention_every=sizes["cross_attention_freq"],
-    ).eval()
+    width = fixture.config["t5"]["d_model"]
+    bridge = QFormerBridge(vision_width, width, patches, **lion_sizes.qformer(fixture.config)).eval()
     bridge.load_state_dict(lion_keys.ours(fixture.under("weights/"), "bridges.qformer."))
     question = (fixture["inputs/qformer_input_ids"], fixture["inputs/qformer_attention_mask"].bool())
 
     memory = bridge.norm(features)
     assert_close(memory, fixture["outputs/ln_vision"], **OUTPUTS)
-    expected = fixture["outputs/qformer_last_hidden"][:, : sizes["num_query_tokens"]]
+    expected = fixture["outputs/qformer_last_hidden"][:, : bridge.tokens]
     assert_close(bridge.qformer(memory, *question), expected, **OUTPUTS)
     tokens = bridge([features], torch.arange(rows), torch.arange(rows), *question)
     assert_close(tokens, fixture["outputs/visual_tokens_qformer"], **OUTPUTS)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from tests.parity import sam_keys
+from tests.parity import sam_keys, sam_sizes
 from tests.parity.fixture import Fixture, for_each_fixture
 from triscope.components.alignment import SemanticAlignment
 from triscope.components.language import LanguageModel
@@ -29,45 +29,12 @@ every_run = pytest.mark.parametrize(("run", "aligned"), [("n3", True), ("n1", Tr
 def sam(fixture: Fixture, folder: Path, aligned: bool) -> VisualLanguageModel:
     """The reference's model."""
     config, weights = fixture.config, fixture.under("weights/")
-    vision, qformer, language = (config[part] for part in ("vit", "qformer", "llm"))
-    llama = {
-        "model_type": "llama",
-        "vocab_size": language["vocab"],
-        "hidden_size": language["hidden"],
-        "intermediate_size": language["inter"],
-        "num_hidden_layers": language["layers"],
-        "num_attention_heads": language["heads"],
-        "rms_norm_eps": language["eps"],
-        "max_position_embeddings": language["maxpos"],
-    }
-    (folder / "config.json").write_text(json.dumps(llama))
+    (folder / "config.json").write_text(json.dumps(sam_sizes.llama(config)))
+    alignment = partial(SemanticAlignment, read_layer=config["l"], guide_layer=config["k"]) if aligned else None
     model = VisualLanguageModel(
         language=lambda: LanguageModel(str(folder), adapter_bottleneck=None),
-        vision=lambda: VisionEncoder(
-            tower="EVA01-g-14",
-            taps=(vision["depth"] - 1,),
-            image_size=vision["img"],
-            tower_options={
-                "embed_dim": vision["width"],
-                "depth": vision["depth"],
-                "num_heads": vision["heads"],
-                "mlp_ratio": vision["mlp_ratio"],
-            },
-        ),
-        bridges={
-            "qformer": partial(
-                QFormerBridge,
-                alignment=partial(SemanticAlignment, read_layer=config["l"], guide_layer=config["k"]) if aligned else None,
-                queries=qformer["queries"],
-                layers=qformer["layers"],
-                hidden_width=qformer["hidden"],
-                heads=qformer["heads"],
-                feed_forward_width=qformer["inter"],
-                vocabulary_size=qformer["vocab"],
-                positions=qformer["maxpos"],
-                cross_attention_every=qformer["freq"],
-            )
-        },
+        vision=lambda: VisionEncoder(**sam_sizes.vision(config)),
+        bridges={"qformer": partial(QFormerBridge, alignment=alignment, **sam_sizes.qformer(config))},
     )
     state = {f"vision.tower.{name}": value for name, value in fixture.under("weights/visual_encoder.").items()}
     state |= {f"language.model.{name}": value for name, value in fixture.under("weights/llm_model.").items()}

@@ -9,6 +9,7 @@ import yaml
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
+from tests.parity import sam_sizes
 from tests.parity.fixture import Fixture, for_each_fixture
 from tests.parity.test_lion_import import word_per_id
 from tests.parity.test_sam_full import OUTPUTS, batch
@@ -22,19 +23,9 @@ OF_INSTRUCTBLIP = ("query_tokens", "Qformer.", "ln_vision.", "llm_proj.")
 def frozen_language_model(fixture: Fixture, folder: Path) -> None:
     """The recorded LLaMA as Hugging Face stores it."""
     folder.mkdir()
-    sizes = fixture.config["llm"]
-    llama = {
-        "model_type": "llama",
-        "vocab_size": sizes["vocab"],
-        "hidden_size": sizes["hidden"],
-        "intermediate_size": sizes["inter"],
-        "num_hidden_layers": sizes["layers"],
-        "num_attention_heads": sizes["heads"],
-        "rms_norm_eps": sizes["eps"],
-        "max_position_embeddings": sizes["maxpos"],
-    }
+    llama = sam_sizes.llama(fixture.config)
     (folder / "config.json").write_text(json.dumps(llama))
-    word_per_id(folder, sizes["vocab"])
+    word_per_id(folder, llama["vocab_size"])
     weights = {name: value for name, value in fixture.under("weights/llm_model.").items() if "inv_freq" not in name}
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
@@ -45,33 +36,11 @@ def model_file(fixture: Fixture, folder: Path) -> Path:
     def part(name: str, **arguments: object) -> dict:
         return {"class_path": f"triscope.components.{name}", "init_args": arguments}
 
-    config, vision, qformer = fixture.config, fixture.config["vit"], fixture.config["qformer"]
-    sizes = {
-        "embed_dim": vision["width"],
-        "depth": vision["depth"],
-        "num_heads": vision["heads"],
-        "mlp_ratio": vision["mlp_ratio"],
-    }
-    tower = part(
-        "vision.VisionEncoder",
-        tower="EVA01-g-14",
-        weights=str(folder / "eva" / "vision.safetensors"),
-        taps=[vision["depth"] - 1],
-        image_size=vision["img"],
-        tower_options=sizes,
-    )
-    bridge = part(
-        "qformer.QFormerBridge",
-        alignment=part("alignment.SemanticAlignment", read_layer=config["l"], guide_layer=config["k"]),
-        queries=qformer["queries"],
-        layers=qformer["layers"],
-        hidden_width=qformer["hidden"],
-        heads=qformer["heads"],
-        feed_forward_width=qformer["inter"],
-        vocabulary_size=qformer["vocab"],
-        positions=qformer["maxpos"],
-        cross_attention_every=qformer["freq"],
-    )
+    config = fixture.config
+    vision = sam_sizes.vision(config) | {"taps": list(sam_sizes.vision(config)["taps"])}  # YAML knows no tuples
+    tower = part("vision.VisionEncoder", weights=str(folder / "eva" / "vision.safetensors"), **vision)
+    alignment = part("alignment.SemanticAlignment", read_layer=config["l"], guide_layer=config["k"])
+    bridge = part("qformer.QFormerBridge", alignment=alignment, **sam_sizes.qformer(config))
     language = part("language.LanguageModel", path=str(folder / "llama"), adapter_bottleneck=None)
     parts = {"language": language, "vision": tower, "bridges": {"qformer": bridge}}
     file = folder / "model.yaml"

@@ -7,7 +7,6 @@ consuming.
 
 import itertools
 import signal
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -210,10 +209,6 @@ class Loader:
         """Whether one has ended; given a moment, as its queue may break before it is gone."""
         workers = getattr(self._deliveries._iterator, "_workers", [])
         return bool(wait([worker.sentinel for worker in workers], timeout=5.0))
-
-    def skipped_by_reason(self) -> Counter[str]:
-        """How many samples of this pass were left out, by what had been expected of them."""
-        return Counter(error.expected for error in self.skipped)
 
     def _count(self, skipped: Sequence[SkippedError]) -> None:
         self.skipped += skipped
