@@ -50,6 +50,7 @@ EXAMPLES = {  # of what the arguments of sources are given
     "refs": "'refs(unc).p'",
     "sentences": "Sentences",
     "split": "train.txt",
+    "table": "mine.csv",
 }
 
 

@@ -1,7 +1,8 @@
 """Annotation files read record by record, so that their size does not matter: memory holds the record at hand."""
 
+import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -79,6 +80,39 @@ def read_lines(path: Path) -> Iterator[dict]:
             if not isinstance(record, dict):
                 raise TriscopeError(where, type(record).__name__, "an object", "check which file this is")
             yield record
+
+
+def read_rows(path: Path, needed: Collection[str], allowed: Collection[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file with a header, or of a TSV file: cells without blanks around them, by column.
+
+    Args:
+        path: of the file, in UTF-8; `.tsv` has tabs between its cells, any other suffix commas.
+        needed: columns that must be there.
+        allowed: columns that may be there; their cells are "" where they are not.
+
+    Yields:
+        The number of the line, and the row.
+
+    Raises:
+        TriscopeError: no file, not CSV, a column missing or unknown, or a row with more cells than columns.
+    """
+    columns = [*needed, *allowed]
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, strict=True, delimiter="\t" if path.suffix == ".tsv" else ",")
+            rows.fieldnames = found = [name.strip() for name in rows.fieldnames or ()]
+            if not set(needed) <= set(found) <= set(columns) or len(set(found)) < len(found):
+                expected = ", ".join(needed) + (f" and, if wanted, {', '.join(allowed)}" if allowed else "")
+                raise TriscopeError(f"{path}, line 1", f"columns {', '.join(found) or 'none'}", expected, "correct the header")
+            for row in rows:
+                if None in row:
+                    cells = [*row.values()][:-1] + row[None]  # type: ignore[call-overload]
+                    remedy = "quote cells that hold commas"
+                    raise TriscopeError(f"{path}, line {rows.line_num}", f"{cells}", f"{len(found)} cells", remedy)
+                yield rows.line_num, {name: (row.get(name) or "").strip() for name in columns}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        found_instead = "no file" if isinstance(error, FileNotFoundError) else str(error)
+        raise TriscopeError(str(path), found_instead, "a CSV with a header", "correct the path or the file") from None
 
 
 def read_json(path: Path) -> Any:

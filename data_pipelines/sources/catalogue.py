@@ -13,6 +13,7 @@ from data_pipelines.sources.mimic_it import MimicIt
 from data_pipelines.sources.nlvr import Nlvr
 from data_pipelines.sources.nlvr2 import Nlvr2
 from data_pipelines.sources.pvit_released import PvitReleased
+from data_pipelines.sources.question_table import QuestionTable
 from data_pipelines.sources.refcoco import RefCoco, RefCocoG, RefCocoPlus
 from data_pipelines.sources.sam_test import SamTest
 from data_pipelines.sources.sbu_grounding import SbuGrounding
@@ -59,4 +60,5 @@ SOURCES: tuple[type[Source], ...] = (
     MantisInstruct,
     LlavaInterleave,
     SamTest,
+    QuestionTable,
 )

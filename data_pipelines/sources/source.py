@@ -12,7 +12,7 @@ import random
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ from data_pipelines.report import Drop, Fault
 from data_pipelines.wordings import word
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import BadSampleError, TriscopeError
-from triscope.data.sample import Conversation, Image, Level, Region, Sample, Turn
+from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag, Turn
 from triscope.data.shards import MAX_ENTRY_BYTES, MAX_KEY_CHARACTERS
 
 SUFFIXES = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}  # MPO: a JPEG with another one behind it
@@ -90,6 +90,9 @@ class Draft:
         key: of the sample.
         sizes: (width, height) of each picture, in pixels.
         rng: draws wordings.
+
+    Attributes:
+        tags: of each picture that has some, by its number from 0.
     """
 
     key: str
@@ -97,6 +100,7 @@ class Draft:
     rng: random.Random
     regions: list[Region] = field(default_factory=list)
     conversations: list[Conversation] = field(default_factory=list)
+    tags: dict[int, tuple[Tag, ...]] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     drops: list[Drop] = field(default_factory=list)
 
@@ -172,7 +176,7 @@ def convert_entry(source: Source, seed: int, entry: Entry) -> Made:
             return _nothing(entry, *draft.drops, Drop("nothing_to_ask", entry.key))
         sample = Sample(
             key=entry.key,
-            images=tuple(images),
+            images=tuple(replace(image, tags=draft.tags.get(number, ())) for number, image in enumerate(images)),
             conversations=tuple(draft.conversations),
             regions=tuple(draft.regions),
             source=source.name,

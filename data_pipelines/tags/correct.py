@@ -1,12 +1,12 @@
 """Tags corrected by hand: a CSV of `key,tag,change[,image]`, where a change is `add` or `drop`."""
 
-import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_pipelines.reading import read_rows
 from data_pipelines.tags.rewrite import Engine, Packed, rewrite_shards, with_tags
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Sample, Tag
@@ -79,7 +79,7 @@ def correct(source: ShardSet, folder: Path, file: Path, engine: Engine) -> Count
         The tally of `rewrite_shards`.
 
     Raises:
-        ConfigurationError: the file has another form, names a key that is not in the set, drops a tag that is not there or
+        TriscopeError: the file has another form, names a key that is not in the set, drops a tag that is not there or
             adds one that is.
         BadShardError: the folder holds something else, or a shard is damaged.
     """
@@ -93,32 +93,19 @@ def read_corrections(file: Path) -> dict[str, list[Correction]]:
     """The corrections of a file, by the key of the sample, in the order of the file.
 
     Raises:
-        ConfigurationError: no such file, a column is missing, or a line is not a correction.
+        TriscopeError: no such file, a column is missing, or a line is not a correction.
     """
-    try:
-        rows = csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines(), strict=True)
-        columns = [column.strip() for column in rows.fieldnames or ()]
-        rows.fieldnames = columns
-        lines = [(rows.line_num, row) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        found = "no file" if isinstance(error, FileNotFoundError) else str(error)
-        raise ConfigurationError(str(file), found, "a CSV with a header", "correct the path or the file") from None
-    unknown = set(columns) - {*COLUMNS, "image"}
-    if not set(COLUMNS) <= set(columns) or unknown:
-        expected = f"{', '.join(COLUMNS)} and perhaps image"
-        raise ConfigurationError(f"{file}, line 1", f"columns {', '.join(columns) or 'none'}", expected, "correct the header")
     corrections = defaultdict(list)
-    for line, row in lines:
+    for line, row in read_rows(file, COLUMNS, ["image"]):
         key, correction = _correction(line, row, f"{file}, line {line}")
         corrections[key].append(correction)
     return dict(corrections)
 
 
-def _correction(line: int, row: dict[str, str | None], where: str) -> tuple[str, Correction]:
-    key, tag, change, image = ((row.get(name) or "").strip() for name in (*COLUMNS, "image"))
-    if None in row or not key or not tag:
-        remedy = "correct the line; quote a tag with commas"
-        raise ConfigurationError(where, f"{list(row.values())}", "a key, a tag and a change", remedy)
+def _correction(line: int, row: dict[str, str], where: str) -> tuple[str, Correction]:
+    key, tag, change, image = row.values()
+    if not key or not tag:
+        raise ConfigurationError(where, f"{list(row.values())}", "a key, a tag and a change", "correct the line")
     if change not in CHANGES:
         raise ConfigurationError(f"{where}, change", repr(change), " or ".join(CHANGES), "correct the line")
     if image and not image.isdecimal():
