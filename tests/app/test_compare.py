@@ -1,16 +1,22 @@
+import base64
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image, ImageColor
 
 from tests.tiny_model import write_tiny_shards
-from triscope.app.compare import common_set, compare, main
+from triscope.app.compare import FIRST_COLOR, _thumbnail, common_set, compare, main
 from triscope.data.batch import Row
 from triscope.data.boxes import Box
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.data.shards import ShardSet
+from triscope.drawing import PREDICTED_COLOR, TRUE_COLOR
+from triscope.evaluation.comparison import Change
 from triscope.evaluation.predictions import Prediction
 from triscope.evaluation.results import write_results
 
@@ -40,6 +46,16 @@ def test_the_page_shows_differences_and_changed_answers_with_their_pictures(runs
     assert "1 better, 1 worse" in html
     assert html.count('<img src="data:image/png') == 2
     assert "&lt;no&gt; &amp; more" in html
+
+
+def test_of_several_pictures_a_box_is_drawn_on_the_one_that_it_lies_in():
+    row = Row("a:0", "pointing_shared", Level.REGION, "Where?", ("box",), box=Box(0.0, 0.0, 0.5, 0.5), box_image=1)
+    change = Change(Prediction(row, "", Box(0.2, 0.2, 0.6, 0.6)), Prediction(row, "", Box(0.4, 0.4, 0.9, 0.9)), 0.5)
+    black = Image.new("RGB", (40, 40), "black")
+    pages = [re.search("base64,(.*?)\"", _thumbnail(black, change, number))[1] for number in (0, 1)]
+    seen = [{color for _, color in Image.open(io.BytesIO(base64.b64decode(page))).getcolors()} for page in pages]
+    colours = {ImageColor.getrgb(color) for color in (TRUE_COLOR, FIRST_COLOR, PREDICTED_COLOR)}
+    assert seen == [{(0, 0, 0)}, {(0, 0, 0), *colours}]
 
 
 def test_the_command_names_its_file(runs, capsys):

@@ -1,9 +1,15 @@
+import pytest
 from PIL import Image, ImageColor
 
-from triscope.callbacks.picture_board import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR, board, choose_rows, draw_prediction
+from tests.data.tiny import ask, causal_tokenizers, jpeg, sample
+from triscope.callbacks.picture_board import choose_rows, draw_prediction, pictures_of_rows
 from triscope.data.batch import Row
 from triscope.data.boxes import Box
-from triscope.data.sample import Level
+from triscope.data.collate import EncodedSample, collate
+from triscope.data.prompts import Placement, PromptStyle, PromptWriter
+from triscope.data.sample import Level, Region, Sample
+from triscope.data.transforms import PictureTransform
+from triscope.drawing import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR
 from triscope.evaluation.predictions import Prediction
 
 RED, GREEN, BLUE, BLACK = (ImageColor.getrgb(color) for color in (PREDICTED_COLOR, TRUE_COLOR, REGION_COLOR, "black"))
@@ -21,7 +27,7 @@ def colour_at(picture: Image.Image, x: float, y: float) -> tuple:
 def test_predicted_boxes_are_red_true_ones_green_and_asked_ones_blue_at_their_places():
     boxes = {"box": Box(0.1, 0.2, 0.3, 0.4), "true": Box(0.5, 0.5, 1.0, 1.0), "region": Box(0.0, 0.6, 0.25, 0.9)}
     prediction = predicted(box=boxes["box"], true=boxes["true"], regions=(boxes["region"],))
-    cell = draw_prediction(Image.new("RGB", (60, 40), "black"), prediction)
+    cell = draw_prediction({0: Image.new("RGB", (60, 40), "black")}, prediction)
     for name, colour in (("box", RED), ("true", GREEN), ("region", BLUE)):
         box = boxes[name]
         middle_x, middle_y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
@@ -33,7 +39,7 @@ def test_predicted_boxes_are_red_true_ones_green_and_asked_ones_blue_at_their_pl
 
 
 def test_an_answer_without_a_box_is_shown_with_its_text_alone():
-    cell = draw_prediction(Image.new("RGB", (224, 224), "black"), predicted())
+    cell = draw_prediction({0: Image.new("RGB", (224, 224), "black")}, predicted())
     assert cell.crop((0, 0, 224, 224)).getcolors() == [(224 * 224, BLACK)]
     below = cell.crop((0, 224, *cell.size)).convert("L")
     assert min(below.getdata()) < 100 and max(below.getdata()) == 255
@@ -45,12 +51,32 @@ def test_every_task_is_shown_in_turn():
     assert len(choose_rows(rows, 99)) == 6
 
 
-def test_the_board_has_a_place_for_every_cell():
-    cells = [Image.new("RGB", (20, 30), color) for color in ("red", "lime", "blue", "yellow", "cyan")]
-    sheet = board(cells)
-    found = {color for _, color in sheet.getcolors()}
-    assert found >= {ImageColor.getrgb(color) for color in ("red", "lime", "blue", "yellow", "cyan")}
-    assert sheet.size == (4 * 26, 2 * 36)
+def test_of_several_pictures_each_has_its_own_boxes():
+    left, right = Box(0.25, 0.25, 0.75, 0.75), Box(0.0, 0.0, 0.5, 0.5)
+    row = Row(
+        *("a:0", "pointing_shared", Level.REGION, "Where in the second?", ("there",)),
+        **{"box": left, "box_image": 1, "images": (0, 1), "regions": (right,), "region_images": (0,)},
+    )
+    pictures = {1: Image.new("RGB", (112, 112), "black"), 0: Image.new("RGB", (112, 112), "black")}
+    cell = draw_prediction(pictures, Prediction(row, "there", Box(0.5, 0.5, 1.0, 1.0)))
+    first, second = (cell.crop((112 * place, 0, 112 * place + 112, 112)) for place in (0, 1))
+    assert {color for _, color in first.getcolors()} == {BLACK, BLUE}
+    assert {color for _, color in second.getcolors()} == {BLACK, GREEN, RED}
+    assert second.getpixel((28, 56)) == GREEN and second.getpixel((110, 56)) == RED
+
+
+@pytest.mark.parametrize("placement", ["inline", "prefix"])
+def test_the_pictures_of_a_row_are_known_by_their_number_in_the_sample(placement: Placement):
+    asked = [ask(("Where is the dog in <image:3> and not <image:2>?", "<region:1>"), level=Level.REGION), ask(("What?", "dog"))]
+    three = Sample("a", sample(images=3).images, tuple(asked), (Region(2, Box(0.1, 0.1, 0.5, 0.5)),))
+    rows = PromptWriter(PromptStyle(placement=placement), causal_tokenizers()).rows(three, [three.regions[0].box], (0, 1), "here")
+    transform = PictureTransform(size=28)
+    pixels = {number: transform.pixels(jpeg(50 * number), image, False, "here") for number, image in enumerate(three.images)}
+    batch = collate([EncodedSample(pixels, rows)], 28)
+    shown = pictures_of_rows(batch)
+    shades = {key: {number: round(drawn.getpixel((9, 9))[0], -1) for number, drawn in of.items()} for key, of in shown.items()}
+    assert shades == {"a:0": {1: 50, 2: 100}, "a:1": {0: 0, 1: 50, 2: 100}}
+    assert batch.rows[0].box_image == 2
 
 
 def test_a_run_draws_the_same_rows_after_each_validation(run_folder):

@@ -21,7 +21,7 @@ def test_an_image_stands_once_however_many_rows_show_it():
     assert batch.pixels_ICHW.shape == (2, 3, 4, 4)
     assert batch.pair_row_N.tolist() == [0, 1, 2, 3]
     assert batch.pair_image_N.tolist() == [0, 0, 0, 1]
-    assert [row.image for row in batch.rows] == [0, 0, 0, 1]
+    assert [row.images for row in batch.rows] == [(0,)] * 4
 
 
 def test_pairs_are_in_row_order_and_reading_order():
@@ -56,7 +56,7 @@ def test_a_batch_of_text_alone_has_no_image_and_keeps_its_shapes():
     assert batch.pixels_ICHW.dtype == torch.uint8
     assert batch.pair_row_N.dtype == batch.pair_image_N.dtype == torch.long
     assert batch.boxes_G4.shape == (0, 4)
-    assert batch.rows[0].image is None
+    assert batch.rows[0].images == ()
 
 
 def test_regions_are_in_row_order_and_reading_order_and_point_at_their_images():

@@ -8,14 +8,13 @@ from html import escape
 from pathlib import Path
 
 import yaml
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from triscope.app.page import page, table
 from triscope.app.runs import CONFIGURATION_FILE, parsed
-from triscope.callbacks.picture_board import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR
-from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import ConfigurationError
 from triscope.data.shards import ShardSet
+from triscope.drawing import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR, outlined, outlines
 from triscope.evaluation.comparison import Change, Difference, changes, differences
 from triscope.evaluation.predictions import read_predictions
 from triscope.evaluation.tasks import picture_of
@@ -168,7 +167,8 @@ def _legend() -> str:
 def _card(change: Change, pictures: list[Image.Image] | None) -> str:
     """A changed question: its pictures with boxes, what each run said, and what is true."""
     row = change.first.row
-    drawn = "".join(_thumbnail(picture, change) for picture in pictures or [])
+    several = len(pictures or []) > 1
+    drawn = "".join(_thumbnail(picture, change, number if several else None) for number, picture in enumerate(pictures or []))
     verdict = f"{'better' if change.gain > 0 else 'worse'} by {abs(change.gain):.2f}"
     return (
         f'<figure class="chart"><figcaption>{escape(row.task)}: {escape(row.prompt)}</figcaption>{drawn}<p class="legend">'
@@ -177,16 +177,11 @@ def _card(change: Change, pictures: list[Image.Image] | None) -> str:
     )
 
 
-def _thumbnail(picture: Image.Image, change: Change) -> str:
-    shown = picture.resize((THUMBNAIL, THUMBNAIL))
-    draw = ImageDraw.Draw(shown)
-    boxes: list[tuple[Box | None, str]] = [(box, REGION_COLOR) for box in change.first.row.regions]
-    boxes += [(change.first.row.box, TRUE_COLOR), (change.first.box, FIRST_COLOR), (change.second.box, PREDICTED_COLOR)]
-    for box, color in boxes:
-        if box is not None:
-            inside = box.to(BoxSpace.PIXELS, THUMBNAIL, THUMBNAIL).clipped(THUMBNAIL - 1, THUMBNAIL - 1)
-            draw.rectangle(inside.corners, outline=color, width=3)
+def _thumbnail(picture: Image.Image, change: Change, number: int | None) -> str:
+    """A picture with the boxes that lie in it; its number among those of the question, if there are several."""
+    of_first = [(box, FIRST_COLOR if color == PREDICTED_COLOR else color) for box, color in outlines(change.first, number)]
+    of_second = [(box, color) for box, color in outlines(change.second, number) if color == PREDICTED_COLOR]
     buffer = io.BytesIO()
-    shown.save(buffer, "PNG")
+    outlined(picture, of_first + of_second, (THUMBNAIL, THUMBNAIL)).save(buffer, "PNG")
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{escape(change.first.row.prompt)}">'

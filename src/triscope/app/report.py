@@ -10,7 +10,7 @@ from pathlib import Path
 from triscope.app.line_chart import Point, line_chart
 from triscope.app.page import page, picture, table, with_links
 from triscope.app.runs import CONFIGURATION_FILE, Run, find_runs, parsed, read_runs, results_of
-from triscope.callbacks.picture_board import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR
+from triscope.drawing import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR
 from triscope.evaluation.tasks import MEASURES, POINTING
 from triscope.version import __version__
 

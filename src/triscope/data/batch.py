@@ -48,8 +48,10 @@ class Row:
         answers: references of the last turn as the model should write them (boxes as text).
         candidates: closed list of the last turn, if any.
         box: the true box of the answer, in unit space, where the answer is a box.
-        image: index into the batch's images of the row's first image, or None.
+        box_image: number in the sample, from 0, of the picture that the true box lies in.
+        images: numbers in the sample of the pictures that the row shows, in reading order, like its pairs.
         regions: true boxes that the prompt names, in unit space.
+        region_images: numbers in the sample of the pictures that these lie in.
     """
 
     key: str
@@ -59,8 +61,10 @@ class Row:
     answers: tuple[str, ...]
     candidates: tuple[str, ...] = ()
     box: Box | None = None
-    image: int | None = None
+    box_image: int | None = None
+    images: tuple[int, ...] = ()
     regions: tuple[Box, ...] = ()
+    region_images: tuple[int, ...] = ()
     extra: dict | None = None
 
 

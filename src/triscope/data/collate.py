@@ -1,7 +1,7 @@
 """Collate: the rows and pictures of some samples as one Batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -62,7 +62,7 @@ def collate(samples: Sequence[EncodedSample], image_size: int) -> Batch:
         region_row_G=torch.tensor([number for number, row in enumerate(rows) for _ in row.regions], dtype=torch.long),
         region_image_G=torch.tensor([image for images in pointed for image in images], dtype=torch.long),
         boxes_G4=torch.tensor([region.box.corners for row in rows for region in row.regions]).view(-1, 4),
-        rows=tuple(replace(row.row, image=images[0] if images else None) for row, images in zip(rows, shown, strict=True)),
+        rows=tuple(row.row for row in rows),
         region_pictures=tuple(region_pictures),
     )
 

@@ -165,7 +165,7 @@ class EncodedRow:
         question_ids: what a Q-Former reads.
         images: indices into the sample's images, one for each image placeholder, in reading order.
         regions: one for each region placeholder, in reading order, with boxes as the model will see them, in unit space.
-        row: for evaluation and messages; its `image` counts the sample's images.
+        row: for evaluation and messages.
     """
 
     ids: list[int]
@@ -332,6 +332,8 @@ class PromptWriter:
         last = conversation.turns[turns[-1]]
         one_of_many = self.tokenizers.seq2seq and len(conversation.turns) > 1
         answer = MARKER.fullmatch(last.answers[0].strip())
+        pointed_at = int(answer[2]) - 1 if answer else None
+        named = regions_in_prompts(conversation, turns)
         row = Row(
             key=f"{sample.key}:{number}" + (f":{turns[-1]}" if one_of_many else ""),
             task=conversation.task,
@@ -339,9 +341,11 @@ class PromptWriter:
             prompt=last.prompt,
             answers=tuple(self._with_boxes(reference, boxes) for reference in last.answers),
             candidates=last.candidates,
-            box=boxes[int(answer[2]) - 1] if answer else None,
-            image=tokens.images[0] if tokens.images else None,
-            regions=tuple(boxes[region] for region in regions_in_prompts(conversation, turns)),
+            box=None if pointed_at is None else boxes[pointed_at],
+            box_image=None if pointed_at is None else sample.regions[pointed_at].image,
+            images=tuple(tokens.images),
+            regions=tuple(boxes[region] for region in named),
+            region_images=tuple(sample.regions[region].image for region in named),
             extra=sample.extra or None,
         )
         front = self._images_in_front(sample, conversation)

@@ -48,7 +48,7 @@ def write_predictions(path: Path | str, predictions: Iterable[Prediction]) -> No
 
 
 def read_predictions(path: Path | str) -> list[Prediction]:
-    """The predictions of a file, in its order (`Row.image`, a position in a batch, is not kept).
+    """The predictions of a file, in its order.
 
     Raises:
         BadPredictionsError: naming file and line.
@@ -103,7 +103,10 @@ def _to_json(prediction: Prediction) -> str:
         "prediction": prediction.text,
         "box": _corners(prediction.box),
         "true_box": _corners(row.box),
+        "box_image": row.box_image,
+        "images": row.images,
         "regions": [_corners(region) for region in row.regions],
+        "region_images": row.region_images,
         "candidates": row.candidates,
         "extra": row.extra,
     }
@@ -120,7 +123,10 @@ def _from_json(line: str) -> Prediction:
         answers=tuple(record["answers"]),
         candidates=tuple(record["candidates"]),
         box=_box(record["true_box"]),
+        box_image=record.get("box_image"),  # which pictures are meant was not written down at first
+        images=tuple(record.get("images", ())),
         regions=tuple(Box(*corners) for corners in record["regions"]),
+        region_images=tuple(record.get("region_images", ())),
         extra=record["extra"],
     )
     return Prediction(row, record["prediction"], _box(record["box"]))
