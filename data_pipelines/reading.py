@@ -99,17 +99,17 @@ def read_rows(path: Path, needed: Collection[str], allowed: Collection[str] = ()
     columns = [*needed, *allowed]
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, strict=True, delimiter="\t" if path.suffix == ".tsv" else ",")
-            rows.fieldnames = found = [name.strip() for name in rows.fieldnames or ()]
+            rows = csv.reader(file, strict=True, delimiter="\t" if path.suffix == ".tsv" else ",")
+            found = [name.strip() for name in next(rows, [])]
             if not set(needed) <= set(found) <= set(columns) or len(set(found)) < len(found):
                 expected = ", ".join(needed) + (f" and, if wanted, {', '.join(allowed)}" if allowed else "")
                 raise TriscopeError(f"{path}, line 1", f"columns {', '.join(found) or 'none'}", expected, "correct the header")
-            for row in rows:
-                if None in row:
-                    cells = [*row.values()][:-1] + row[None]  # type: ignore[call-overload]
-                    remedy = "quote cells that hold commas"
-                    raise TriscopeError(f"{path}, line {rows.line_num}", f"{cells}", f"{len(found)} cells", remedy)
-                yield rows.line_num, {name: (row.get(name) or "").strip() for name in columns}
+            for cells in filter(None, rows):
+                if len(cells) > len(found):
+                    where = f"{path}, line {rows.line_num}"
+                    raise TriscopeError(where, f"{cells}", f"{len(found)} cells", "quote cells that hold commas")
+                row = dict(zip(found, map(str.strip, cells), strict=False))
+                yield rows.line_num, {name: row.get(name, "") for name in columns}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         found_instead = "no file" if isinstance(error, FileNotFoundError) else str(error)
         raise TriscopeError(str(path), found_instead, "a CSV with a header", "correct the path or the file") from None

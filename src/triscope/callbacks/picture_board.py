@@ -59,7 +59,7 @@ def pictures_of_rows(batch: Batch) -> dict[str, Pictures]:
         number = batch.rows[row].images[place_B[row]]
         place_B[row] += 1
         found.setdefault(batch.rows[row].key, {})[number] = picture_of(batch.pixels_ICHW[image])
-    return found
+    return dict(found)
 
 
 def choose_rows(predictions: list[Prediction], count: int) -> list[Prediction]:
