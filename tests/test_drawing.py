@@ -5,7 +5,7 @@ import torch
 from PIL import Image, ImageColor
 
 from triscope.data.boxes import Box, BoxSpace
-from triscope.drawing import outlined, picture_of, shaded, side_by_side
+from triscope.drawing import colored, outlined, picture_of, shaded, side_by_side
 
 
 def test_boxes_are_drawn_at_their_places_and_the_picture_is_left_alone():
@@ -37,3 +37,10 @@ def test_what_a_model_reads_is_shown_as_it_is():
     pixels_CHW = torch.arange(2 * 3 * 3, dtype=torch.uint8).view(3, 2, 3)
     picture = picture_of(pixels_CHW)
     assert picture.size == (3, 2) and picture.getpixel((2, 1)) == (5, 11, 17)
+
+
+def test_patches_that_differ_are_coloured_differently_and_equal_ones_alike():
+    features_PV = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [1.0, 0, 0, 0], [0, 0, 1.0, 0]])
+    shown = colored(features_PV, (8, 8))
+    first, second, third, fourth = (shown.getpixel(place) for place in ((1, 1), (6, 1), (1, 6), (6, 6)))
+    assert first == third and len({first, second, fourth}) == 3

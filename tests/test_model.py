@@ -120,6 +120,18 @@ def test_generation_does_not_read_the_answer(folder, kind):
 
 
 @both_kinds
+def test_tokens_are_told_as_they_are_written(folder, kind):
+    model = awake(tiny_model(folder, kind)).eval()
+    batch = batch_of(model)
+    one = batch.of_rows(torch.arange(len(batch)) == 0)
+    told: list[int] = []
+    (written,) = model.generate(one, max_new_tokens=5, on_token=told.append)
+    assert told == written and len(written) > 1
+    with pytest.raises(ValueError, match=r"found \d+ row\(s\) and 1 beam\(s\); expected one of each"):
+        model.generate(batch, on_token=told.append)
+
+
+@both_kinds
 def test_greedy_generation_writes_the_likeliest_token_of_the_forward_pass(folder, kind):
     """The first token written is the one that the prediction of a first answer token prefers."""
     model = awake(tiny_model(folder, kind)).eval()

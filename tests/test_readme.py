@@ -104,7 +104,7 @@ def test_training_and_evaluation_take_the_arguments(words, request, tmp_path):
     lightning_parser().parse_args([command, *words])
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor", "export", "import", "rank", "report"])
+@pytest.mark.parametrize("command", ["chat", "demo", "doctor", "export", "import", "rank", "report"])
 def test_other_commands_know_their_options(command, capsys):
     arguments = [word for param in commands_of("triscope", command) for word in param.values[0]]
     with pytest.raises(SystemExit):

@@ -29,6 +29,7 @@ triscope: language models that see the whole image, its regions, and several ima
   triscope validate -c runs/lion_2_region/config.yaml --ckpt_path runs/lion_2_region/checkpoints/last.ckpt
   triscope test     -c runs/lion_2_region/config.yaml --ckpt_path runs/lion_2_region/checkpoints/last.ckpt
   triscope predict  --picture photo.jpg --question "Where is the dog?"      (the demo's parts, or: predict -c RECIPE)
+  triscope chat     --picture photo.jpg                                       the same as a talk; /help lists what can be typed
   triscope demo     --run_folder runs/demo                                    three stages of a small LION, and a report
   triscope report   runs/demo --out report.html                               curves, tables and pictures of any run
   triscope compare  runs/lion_joint runs/lion_3_mixture                       paired differences, and what changed
@@ -171,6 +172,7 @@ def _run(command: str, arguments: list[str]) -> None:
 
 _COMMANDS = {
     "ask": "triscope.app.ask",
+    "chat": "triscope.app.chat",
     "compare": "triscope.app.compare",
     "demo": "triscope.app.demo",
     "doctor": "triscope.app.doctor",

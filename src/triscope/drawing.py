@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
 import numpy as np
+import torch
 from PIL import Image
 from PIL.ImageDraw import Draw
 from torch import Tensor
@@ -79,3 +80,19 @@ def side_by_side(pictures: Sequence[Image.Image], columns: int | None = None) ->
         row, column = divmod(number, columns)
         sheet.paste(picture, (column * width + _GAP // 2, row * height + _GAP // 2))
     return sheet
+
+
+def colored(features_PV: Tensor, size: tuple[int, int]) -> Image.Image:
+    """What a vision encoder tells apart: the three directions in which the patches differ most, as red, green and blue.
+
+    Args:
+        features_PV: of the patches of a picture, which are square and stand in rows; without the class token.
+        size: of the result, in pixels.
+    """
+    side = math.isqrt(len(features_PV))
+    centered_PV = (features_PV - features_PV.mean(0)).detach().float().cpu()
+    _, _, directions_KV = torch.linalg.svd(centered_PV, full_matrices=False)
+    colors_P3 = centered_PV @ directions_KV[:3].T
+    low, high = colors_P3.amin(0), colors_P3.amax(0)
+    bytes_HW3 = (255 * (colors_P3 - low) / (high - low).clamp(min=1e-6)).byte().view(side, side, 3)
+    return Image.fromarray(bytes_HW3.numpy()).resize(size, Image.Resampling.NEAREST)

@@ -5,7 +5,7 @@ from PIL import Image
 
 from tests.tagging.tiny_taggers import NAMES, built, write_open_clip, write_ram
 from triscope.app.ask import ANSWERING_RECIPE, guess_level, predict_arguments
-from triscope.data.errors import ConfigurationError
+from triscope.data.errors import BadSampleError, ConfigurationError
 from triscope.data.sample import Level
 from triscope.data.shards import ShardSet
 
@@ -55,6 +55,19 @@ def test_without_a_tagger_it_is_said_that_there_are_no_tags(picture, tmp_path, c
     none = write_ram(tmp_path, thresholds=(1.0,) * len(NAMES))
     predict_arguments(["--picture", picture, "--question", "What?", "--tagger", str(none)], tmp_path / "none")
     assert "red.png: no tag: none of 5 names is above its threshold" in capsys.readouterr().out
+
+
+def test_a_region_in_the_published_form_becomes_a_box_of_the_picture(picture, tmp_path):
+    region = "<Region><L100><L200><L300><L400></Region>"
+    asked = ["--picture", picture, "--question", f"What is {region}?", "--question", f"Is {region} in {region}?"]
+    predict_arguments(asked, tmp_path / "set")
+    ((sample, _),) = [raw.parse() for raw in ShardSet.open(tmp_path / "set")]
+    prompts = [conversation.turns[0].prompt for conversation in sample.conversations]
+    assert prompts == ["What is <region:1>?", "Is <region:2> in <region:3>?"]
+    assert [conversation.level for conversation in sample.conversations] == [Level.REGION] * 2
+    assert {region.box.corners for region in sample.regions} == {(0.1, 0.2, 0.3, 0.4)}
+    with pytest.raises(BadSampleError, match="whole regions"):
+        predict_arguments(["--picture", picture, "--question", "What is <Region>?"], tmp_path / "broken")
 
 
 @pytest.mark.parametrize(

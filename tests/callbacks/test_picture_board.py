@@ -80,7 +80,7 @@ def test_the_pictures_of_a_row_are_known_by_their_number_in_the_sample(placement
 
 
 def test_a_run_draws_the_same_rows_after_each_validation(run_folder):
-    first, second = (Image.open(file) for file in sorted((run_folder / "pictures" / "board").iterdir()))
+    first, second = (Image.open(file) for file in sorted((run_folder / "pictures" / "board").glob("*.png")))
     assert first.size == second.size
     greens = [picture.convert("RGB").getcolors(10**6) for picture in (first, second)]
     counts = [next(count for count, color in colors if color == GREEN) for colors in greens]

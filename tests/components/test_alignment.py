@@ -241,3 +241,24 @@ def test_its_size_at_paper_scale():
     with torch.device("meta"):
         alignment = SemanticAlignment(1408, 768, 12)
     assert sum(parameter.numel() for parameter in alignment.parameters()) == 1_182_593
+
+
+@pytest.mark.parametrize("context", ["all", "others"])
+def test_the_shares_of_images_are_those_of_the_contexts_that_read_them(context):
+    alignment = SemanticAlignment(8, 6, layers=2, read_layer=1, guide_layer=2, context=context)
+    memory_NPV, pair_row_N = torch.randn(5, 3, 8), torch.tensor([0, 0, 0, 1, 2])
+    share_NP = alignment.shares_of_images(memory_NPV, pair_row_N)
+    alone = torch.ones(3) if context == "all" else torch.zeros(3)
+    assert_close(share_NP[3:], alone.expand(2, 3))
+    if context == "all":
+        assert_close(share_NP[:3].sum(0), torch.ones(3))
+        assert_close(share_NP[:3], alignment.adjustment(memory_NPV[:3]).squeeze(2).softmax(0))
+    else:
+        assert (share_NP[:3] > 0).all() and (share_NP[:3] < 1).all()
+
+
+def test_a_q_former_without_alignment_has_no_shares_to_show():
+    bridge = QFormerBridge(8, 6, 3, queries=2, layers=1, hidden_width=4, heads=2, feed_forward_width=4, vocabulary_size=9)
+    first = torch.zeros(1, dtype=torch.long)
+    with pytest.raises(ValueError, match="found a Q-Former without alignment"):
+        bridge.context_shares([torch.randn(1, 3, 8)], first, first)

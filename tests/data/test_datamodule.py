@@ -171,3 +171,14 @@ def test_the_command_line_builds_it_from_plain_types(folder, tmp_path):
     assert module.prompt_style.box_format == "percent"
     assert module.levels == [Level.IMAGE]
     assert module.names("validation") == ["held_out"]
+
+
+def test_samples_that_lie_in_no_shards_make_the_same_batch_as_those_that_do(tmp_path):
+    samples = [sample("a", [ask(("What is this?", "dog"))], tags=["leash"]), sample("b", [ask(("Where?", "left"))], images=2)]
+    shards = write_shards(tmp_path / "set", samples)
+    data = DataModule(image_size=28, samples_per_batch=2, workers=0)
+    (delivered,) = data.evaluation_loader(str(tmp_path / "set"), causal_tokenizers())
+    made = data.batch_of([raw.parse() for raw in shards], causal_tokenizers())
+    assert made.rows == delivered.rows
+    for name in ("pixels_ICHW", "ids_BT", "supervised_BT", "pair_image_N"):
+        assert torch.equal(getattr(made, name), getattr(delivered, name)), name

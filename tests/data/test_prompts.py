@@ -4,7 +4,7 @@ from tests.data.tiny import ask, causal_tokenizers, sample, seq2seq_tokenizers, 
 from triscope.data.batch import Placeholder
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import BadSampleError, ConfigurationError
-from triscope.data.prompts import EncodedRow, PromptStyle, PromptWriter, Tokenizers, format_box, parse_box
+from triscope.data.prompts import EncodedRow, PromptStyle, PromptWriter, Tokenizers, format_box, parse_box, row_text
 from triscope.data.sample import Level, Sample
 
 BOX = Box(0.12, 0.44, 0.35, 0.98)
@@ -298,3 +298,11 @@ def test_what_is_not_two_squares_is_not_read_as_a_box(text):
 def test_a_box_in_pixels_is_not_written_as_shares():
     with pytest.raises(ValueError, match=r"Box\.to"):
         format_box(Box(10, 20, 30, 40, BoxSpace.PIXELS), "decimal")
+
+
+def test_a_row_is_read_with_its_placeholders_named_and_its_answers_in_braces():
+    one = sample(conversations=[ask(("What is <region:1>?", "the dog"))], tags=["leash"], boxes=[BOX])
+    (row,) = write(one, PromptStyle(turn="question {prompt} answer", regions="token", tags="soft"))
+    text = row_text(row.ids, row.supervised, causal_tokenizers().language)
+    assert text.index("<image>") < text.index("<soft_prompt>") < text.index("<region>") < text.index("{the dog")
+    assert text.count("<") - text.count("<s>") - text.count("</s>") == 3 and text.endswith("</s>}")

@@ -108,7 +108,7 @@ class Recorded(DataModule):
 )
 def test_predict_writes_what_the_authors_wrote(fixture, imported, run, level, written, options, tmp_path):
     stage = load_stage(imported)
-    stage._generation = GenerationOptions(max_new_tokens=fixture.config["generation"]["max_new_tokens"], **options)
+    stage.generation = GenerationOptions(max_new_tokens=fixture.config["generation"]["max_new_tokens"], **options)
     tiny_trainer(tmp_path / "run").predict(stage, Recorded(batch(fixture, level)))
     answers = [prediction.text for prediction in stage.predictions["recorded"][""]]
     end, padding = fixture.config["t5"]["eos_token_id"], fixture.config["t5"]["pad_token_id"]

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,8 @@ from PIL import Image as Picture
 from PIL import UnidentifiedImageError
 
 from triscope.data.errors import ConfigurationError
-from triscope.data.sample import Conversation, Image, Level, Sample, Tag, Turn
+from triscope.data.region_text import read_regions
+from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag, Turn
 from triscope.data.shards import ShardWriter
 from triscope.tagging.tagger import Tagger, build_tagger, read_tagger
 
@@ -24,7 +26,7 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
 
     Args:
         arguments: `--picture FILE` and `--question TEXT`, each once or several times (every question is asked about every
-            picture), `--level image|region`, `--tagger FILE`, a tagger's configuration; all others are passed on.
+            picture; a box in it is written as PVIT does), `--level image|region`, `--tagger FILE`, a tagger's configuration; all others are passed on.
             Without `-c`, the demo's parts answer; without `--tagger`, pictures have no tags, and prompts no tag sentence.
         folder: for the shards.
 
@@ -42,17 +44,26 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
     tagger = build_tagger(read_tagger(asked.tagger)) if asked.tagger else None
     with ShardWriter(folder) as writer:
         for number, file in enumerate(asked.picture):
-            content, size = _jpeg(file)
-            conversations = tuple(
-                Conversation("question", asked.level or guess_level(text), (Turn(text, (UNKNOWN,)),)) for text in asked.question
-            )
+            content, size = read_picture(file)
+            conversations, regions = _questions(asked.question, asked.level)
             image = Image("0.jpg", *size)
             tags = tags_of(content, image, tagger)
             print(f"{file}: {said(tags, tagger)}")
-            writer.write(Sample(f"picture-{number}", (replace(image, tags=tags),), conversations, source=file.name), [content])
+            writer.write(Sample(f"picture-{number}", (replace(image, tags=tags),), conversations, regions, file.name), [content])
     if not {"-c", "--config"} & set(others):
         others = ["-c", str(ANSWERING_RECIPE), *others]
     return ["predict", *others, "--data.predict", json.dumps({"questions": str(folder)})]
+
+
+def _questions(texts: Sequence[str], level: Level | None) -> tuple[tuple[Conversation, ...], tuple[Region, ...]]:
+    """Questions as conversations; their regions in the published form, `<Region><L120><L80><L431><L905></Region>`, as boxes."""
+    conversations, regions = list[Conversation](), list[Region]()
+    for text in texts:
+        prompt, boxes = read_regions(text, f"--question {text!r}", first=len(regions) + 1)
+        regions += [Region(0, box) for box in boxes]
+        its_level = level or (Level.REGION if boxes else guess_level(prompt))
+        conversations.append(Conversation("question", its_level, (Turn(prompt, (UNKNOWN,)),)))
+    return tuple(conversations), tuple(regions)
 
 
 def tags_of(content: bytes, image: Image, tagger: Tagger | None) -> tuple[Tag, ...]:
@@ -86,7 +97,7 @@ def main(arguments: list[str]) -> None:
         TriscopeCLI(opened)
 
 
-def _jpeg(file: Path) -> tuple[bytes, tuple[int, int]]:
+def read_picture(file: Path) -> tuple[bytes, tuple[int, int]]:
     """A picture of any format as JPEG, and its size."""
     try:
         with Picture.open(file) as picture:

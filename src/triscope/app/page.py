@@ -71,6 +71,7 @@ h1 { font-size: 28px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -.01em 
 h2 { font-size: 21px; margin: 52px 0 0; padding-top: 18px; border-top: 2px solid var(--ink) }
 h2 small { font-weight: 400; font-size: 15px; color: var(--quiet); margin-left: 6px }
 h3 { font-size: 16px; margin: 30px 0 8px }
+h1, h2, h3 { overflow-wrap: anywhere }
 p { margin: 6px 0 12px; max-width: 76ch }
 .quiet, figcaption { color: var(--quiet); font-size: 14px }
 nav a { margin-right: 16px }

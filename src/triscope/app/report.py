@@ -288,7 +288,9 @@ def _routing(run: Run) -> str:
         f"After {_step(file)}: how much each adapter (line) weighs in each feed-forward layer (column), for the rows of "
         "each level (panel). Where the levels went their own ways, the brightest line of a panel is its own adapter."
     )
-    return f"<h3>Routing</h3>{picture(file, 'router weights by level, adapter and layer', caption)}"
+    seen = file.with_suffix(".txt")
+    told = f"<p>{escape(seen.read_text(encoding='utf-8').strip())}</p>" if seen.exists() else ""
+    return f"<h3>Routing</h3>{told}{picture(file, 'router weights by level, adapter and layer', caption)}"
 
 
 def _latest_picture(run: Run, name: str) -> Path | None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def log_picture(trainer: lightning.Trainer, name: str, picture: Image.Image, caption: str = "") -> Path:
-    """Write `pictures/NAME/step_000100.png` into the run's folder, and log it to W&B.
+    """Write `pictures/NAME/step_000100.png` into the run's folder, its caption beside it, and log both to W&B.
 
     Returns:
         The file.
@@ -16,6 +16,7 @@ def log_picture(trainer: lightning.Trainer, name: str, picture: Image.Image, cap
     file = Path(trainer.default_root_dir) / "pictures" / name / f"step_{trainer.global_step:06d}.png"
     file.parent.mkdir(parents=True, exist_ok=True)
     picture.save(file)
+    file.with_suffix(".txt").write_text(caption + "\n")
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(name, [picture], caption=[caption])

@@ -141,6 +141,15 @@ class SemanticAlignment(nn.Module):
         score_RNP = torch.where(reads_RN1, score_NP, torch.finfo(score_NP.dtype).min)
         return score_RNP.softmax(1) * reads_RN1  # where nothing is read, a softmax over the absent would not be 0
 
+    def shares_of_images(self, memory_NPV: Tensor, pair_row_N: Tensor) -> Tensor:
+        """How much of each patch of the contexts that read an image comes from it (N, P): what the adjustment looks at.
+
+        Of the images of a row they sum to 1 with the context "all". An image that no context reads has zeros.
+        """
+        reads_RN = self.streams(pair_row_N).reads_RN
+        share_RNP = self.shares(memory_NPV, reads_RN)
+        return share_RNP.sum(0) / reads_RN.sum(0).clamp(min=1)[:, None]
+
 
 def _at(readable_B11J: Tensor | None, row: Tensor) -> Tensor | None:
     return None if readable_B11J is None else readable_B11J[row]

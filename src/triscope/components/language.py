@@ -1,6 +1,6 @@
 """Language models of Hugging Face, T5-like (seq2seq) or Llama-like (causal), with adapters in every feed-forward."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.generation.streamers import BaseStreamer
 
 from triscope.components.adapters import AdaptedFeedForward, AdapterMixture, Route
 from triscope.components.lora import LoraOptions, add_lora
@@ -186,6 +187,7 @@ class LanguageModel(nn.Module):
         beams: int = 1,
         repetition_penalty: float = 1.0,
         length_penalty: float = 1.0,
+        on_token: Callable[[int], None] | None = None,
     ) -> list[list[int]]:
         """Continue each row by the likeliest tokens. Put the model in evaluation mode first.
 
@@ -197,18 +199,24 @@ class LanguageModel(nn.Module):
             beams: hypotheses of the beam search; 1 is greedy.
             repetition_penalty: divides the score of tokens already written; the prompt does not count.
             length_penalty: exponent of the length by which the score of a hypothesis is divided.
+            on_token: called with every token as soon as it is written, end and padding left out; of one row, without beams.
 
         Returns:
             Token ids of each row up to its end token, without start, end and padding.
 
         Raises:
-            ValueError: a causal model was given a row that ends in padding.
+            ValueError: a causal model was given a row that ends in padding; `on_token` for several rows or beams.
         """
         if not self.seq2seq and not bool(valid_BT[:, -1].all()):
             row = int((~valid_BT[:, -1]).nonzero()[0])
             raise ValueError(
                 f"generate: found padding at the end of row {row}; expected every row of a causal model to end with "
                 "its last token. Pad before the row (`fuse(..., align_right=True)`)."
+            )
+        if on_token is not None and (len(embeddings_BTD) != 1 or beams != 1):
+            raise ValueError(
+                f"generate: found {len(embeddings_BTD)} row(s) and {beams} beam(s); expected one of each to tell tokens as "
+                "they are written. Ask one question at a time, with beams: 1."
             )
         self.route.level_B = level_B
         defaults = self.model.generation_config
@@ -223,6 +231,7 @@ class LanguageModel(nn.Module):
             repetition_penalty=repetition_penalty,
             length_penalty=length_penalty,
             pad_token_id=padding,
+            streamer=None if on_token is None else _TokenStream(on_token, {*ends, padding}, skipped=int(self.seq2seq)),
         )
         first = 1 if self.seq2seq else 0  # a decoder's rows begin with the start token
         return [_until(ids[first:], {*ends, padding}) for ids in written_BA.tolist()]
@@ -296,6 +305,26 @@ class LanguageModel(nn.Module):
             use_cache=False,
         ).logits
         return TokenPredictions(logits_BAV[is_answer_BA], labels_BT[supervised_BT], is_answer_BA.nonzero()[:, 0])
+
+
+class _TokenStream(BaseStreamer):
+    """Hands on the tokens of one row; transformers first puts what the decoder starts with, which may be nothing."""
+
+    def __init__(self, on_token: Callable[[int], None], left_out: set[int], skipped: int) -> None:
+        self.on_token = on_token
+        self.left_out = left_out
+        self.skipped = skipped
+
+    def put(self, value: Tensor) -> None:
+        """Called with the start, then with every token."""
+        for token in value.flatten().tolist():
+            if self.skipped:
+                self.skipped -= 1
+            elif token not in self.left_out:
+                self.on_token(token)
+
+    def end(self) -> None:
+        """Called behind the last."""
 
 
 def _configuration(path: str, overrides: dict[str, Any]) -> PretrainedConfig:

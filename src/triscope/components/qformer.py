@@ -185,3 +185,16 @@ class QFormerBridge(Bridge):
             return tokens_IQD[pair_image_N]
         question = question_ids_BS[pair_row_N], question_valid_BS[pair_row_N]
         return self.projection(self.qformer(memory_IPV[pair_image_N], *question))
+
+    def context_shares(self, features_LIPV: Sequence[Tensor], pair_row_N: Tensor, pair_image_N: Tensor) -> Tensor:
+        """How much of each patch of its row's context comes from an image, as the alignment mixes it (N, P).
+
+        Raises:
+            ValueError: the bridge reads every image on its own.
+        """
+        if self.alignment is None:
+            raise ValueError(
+                "context_shares: found a Q-Former without alignment; expected one whose images guide each other. "
+                "Use a model of SAM, such as conf/model/sam_micro.yaml."
+            )
+        return self.alignment.shares_of_images(self.norm(features_LIPV[0])[pair_image_N], pair_row_N)

@@ -4,13 +4,16 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 from lightning.pytorch import LightningDataModule
 
+from triscope.data.batch import Batch
+from triscope.data.collate import collate
 from triscope.data.errors import ConfigurationError
-from triscope.data.loader import BatchSource, Loader, Selection
+from triscope.data.loader import BatchSource, Loader, Selection, encode_sample
 from triscope.data.prompts import PromptStyle, PromptWriter, Tokenizers
 from triscope.data.remote import ShardCache
-from triscope.data.sample import Level
+from triscope.data.sample import Level, Sample
 from triscope.data.shards import ShardSet
 from triscope.data.stream import SampleStream, Steps
 from triscope.data.transforms import PictureTransform
@@ -185,6 +188,32 @@ class DataModule(LightningDataModule):
         )
         steps = Steps(len(stream), self.evaluation_samples_per_batch, rank, world_size)
         return Loader(source, steps, self.workers, self.bad_samples_allowed)
+
+    def batch_of(
+        self,
+        samples: Sequence[tuple[Sample, Sequence[bytes]]],
+        tokenizers: Tokenizers,
+        region_sides: tuple[int, int] | None = None,
+    ) -> Batch:
+        """The batch of samples that lie in no shards, with all their conversations.
+
+        Args:
+            samples: each with its encoded pictures.
+            tokenizers: of the model.
+            region_sides: as in `training_loader`.
+
+        Raises:
+            BadSampleError: a sample is unusable.
+        """
+        transform, writer = self._transform(region_sides), PromptWriter(self.prompt_style, tokenizers)
+        draws = np.random.default_rng(self.seed)
+        return collate(
+            [
+                encode_sample(sample, contents, range(len(sample.conversations)), transform, writer, draws, sample.key)
+                for sample, contents in samples
+            ],
+            self.image_size,
+        )
 
     def train_dataloader(self) -> Loader:
         """For Lightning."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -19,7 +20,7 @@ from triscope.data.batch import Batch
 from triscope.data.collate import EncodedSample, collate
 from triscope.data.errors import BadSampleError, BadShardError, LostWorkerError
 from triscope.data.prompts import PromptWriter, conversations_of
-from triscope.data.sample import Level
+from triscope.data.sample import Level, Sample
 from triscope.data.stream import Cursor, SampleStream, Step, Steps
 from triscope.data.transforms import PictureTransform
 
@@ -81,7 +82,7 @@ class BatchSource(Dataset):
         return Delivery(collate(samples, self.transform.size), skipped, step.after)
 
     def encode(self, epoch: int, position: int) -> EncodedSample:
-        """The sample at a position of an epoch. Only pictures that a row shows are decoded, each once.
+        """The sample at a position of an epoch.
 
         Raises:
             BadSampleError: the sample is unusable.
@@ -94,14 +95,7 @@ class BatchSource(Dataset):
         wanted = self.selection.conversations_per_image
         if wanted is not None and len(numbers) > wanted:
             numbers = sorted(generator.choice(numbers, wanted, replace=False).tolist())
-        flipped = self.transform.flips(sample, generator)
-        rows = self.writer.rows(sample, self.transform.boxes(sample, flipped, generator), numbers, raw.where)
-        shown = sorted({image for row in rows for image in (*row.images, *(region.image for region in row.regions))})
-        pictures = {image: (contents[image], sample.images[image], flipped, raw.where) for image in shown}
-        pixels = {image: self.transform.pixels(*picture) for image, picture in pictures.items()}
-        if self.transform.region_sides is None:
-            return EncodedSample(pixels, rows)
-        return EncodedSample(pixels, rows, {image: self.transform.region_pixels(*picture) for image, picture in pictures.items()})
+        return encode_sample(sample, contents, numbers, self.transform, self.writer, generator, raw.where)
 
     def _stand_in(self, step: Step) -> EncodedSample:
         for position in itertools.chain(range(step.first, len(self.stream)), range(step.first)):
@@ -117,6 +111,38 @@ class BatchSource(Dataset):
             f"conversations of {self.selection}",
             "check levels and tasks of the data, and lint the shards",
         )
+
+
+def encode_sample(
+    sample: Sample,
+    contents: Sequence[bytes],
+    numbers: Sequence[int],
+    transform: PictureTransform,
+    writer: PromptWriter,
+    generator: np.random.Generator,
+    where: str,
+) -> EncodedSample:
+    """A sample as rows and pixels. Only pictures that a row shows are decoded, each once.
+
+    Args:
+        sample, contents: with its encoded pictures.
+        numbers: of the conversations to ask.
+        transform: of pictures.
+        writer: of rows.
+        generator: of what the transform draws.
+        where: shard and key, for messages.
+
+    Raises:
+        BadSampleError: the sample is unusable.
+    """
+    flipped = transform.flips(sample, generator)
+    rows = writer.rows(sample, transform.boxes(sample, flipped, generator), numbers, where)
+    shown = sorted({image for row in rows for image in (*row.images, *(region.image for region in row.regions))})
+    pictures = {image: (contents[image], sample.images[image], flipped, where) for image in shown}
+    pixels = {image: transform.pixels(*picture) for image, picture in pictures.items()}
+    if transform.region_sides is None:
+        return EncodedSample(pixels, rows)
+    return EncodedSample(pixels, rows, {image: transform.region_pixels(*picture) for image, picture in pictures.items()})
 
 
 class Loader:

@@ -9,6 +9,7 @@ Supervised are the answers with their end-of-text tokens, in braces above. Negat
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from string import ascii_lowercase
 from typing import Literal, Protocol, get_args
 
@@ -174,6 +175,21 @@ class EncodedRow:
     images: list[int]
     regions: list[Region]
     row: Row
+
+
+def row_text(ids: Sequence[int], supervised: Sequence[bool], tokenizer: TextTokenizer) -> str:
+    """A row as people read it: placeholders by their names, what is supervised in braces.
+
+    Args:
+        ids, supervised: of an `EncodedRow`, or of a row of a batch without its padding.
+        tokenizer: of the language model.
+    """
+    pieces = []
+    for (kind, is_answer), group in groupby(zip(ids, supervised, strict=True), key=lambda each: (min(each[0], 0), each[1])):
+        tokens = [token for token, _ in group]
+        text = f"<{Placeholder(kind).name.lower()}>" * len(tokens) if kind < 0 else tokenizer.decode(tokens)
+        pieces.append(f"{{{text}}}" if is_answer else text)
+    return "".join(pieces)
 
 
 @dataclass

@@ -117,7 +117,7 @@ class Stage(lightning.LightningModule):
         self._warmup_steps = warmup_steps
         self._weight_decay = weight_decay
         self._learning_rate_scales = learning_rate_scales or {}
-        self._generation = generation or GenerationOptions()
+        self.generation = generation or GenerationOptions()
 
     # What trains ------------------------------------------------------------------------------------------------------
 
@@ -292,7 +292,7 @@ class Stage(lightning.LightningModule):
         box_format = self._loose_trainer.datamodule.prompt_style.box_format
         answers = []
         for part in self._parts(batch):
-            texts = [decode(ids).strip() for ids in self.model.generate(part, **asdict(self._generation))]
+            texts = [decode(ids).strip() for ids in self.model.generate(part, **asdict(self.generation))]
             answers += [Prediction(row, text, parse_box(text, box_format)) for row, text in zip(part.rows, texts, strict=True)]
         return answers
 
