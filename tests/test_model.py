@@ -121,12 +121,18 @@ def test_generation_does_not_read_the_answer(folder, kind):
 
 @both_kinds
 def test_tokens_are_told_as_they_are_written(folder, kind):
-    model = awake(tiny_model(folder, kind)).eval()
+    model = tiny_model(folder, kind).eval()
     batch = batch_of(model)
-    one = batch.of_rows(torch.arange(len(batch)) == 0)
-    told: list[int] = []
-    (written,) = model.generate(one, max_new_tokens=5, on_token=told.append)
-    assert told == written and len(written) > 1
+    words = model.language.model.generation_config
+    words.eos_token_id, words.pad_token_id = 40, 41  # the little T5 ends at once, if its end is among the likely words
+    longest = 0
+    for seed in range(4):
+        one = batch.of_rows(torch.arange(len(batch)) == seed)
+        told: list[int] = []
+        (written,) = awake(model, seed).generate(one, max_new_tokens=5, on_token=told.append)
+        assert told == written
+        longest = max(longest, len(written))
+    assert longest > 1
     with pytest.raises(ValueError, match=r"found \d+ row\(s\) and 1 beam\(s\); expected one of each"):
         model.generate(batch, on_token=told.append)
 

@@ -89,7 +89,7 @@ def _thinned(places: Sequence[Point]) -> list[Point]:
 def _legend(name: str, number: int, points: Sequence[Point], logged: int) -> str:
     last = f" <b>{points[-1][1]:.3g}</b>" if points else ""
     lost = f" ({logged - len(points)} not finite)" if logged > len(points) else ""
-    swatch = f'<svg viewBox="0 0 18 8"><line x1="0" x2="18" y1="4" y2="4" {_stroke(number)}/></svg>'
+    swatch = f'<svg viewBox="0 0 18 8" width="18" height="8"><line x1="0" x2="18" y1="4" y2="4" {_stroke(number)}/></svg>'
     return f"<span>{swatch}{escape(name)}{last}{lost}</span> "
 
 
