@@ -23,7 +23,8 @@ addEventListener("load", () => {{
     const wide = [...page.body.querySelectorAll("*")].filter(
       (element) => {{
         const place = element.getBoundingClientRect();
-        return Math.max(place.right, place.left + (element.namespaceURI.endsWith("xhtml") ? element.scrollWidth : 0)) > limit + 1 && !scrolls(element);
+        const inside = element.namespaceURI.endsWith("xhtml") ? element.scrollWidth : 0;  // of a drawing it says nothing
+        return Math.max(place.right, place.left + inside) > limit + 1 && !scrolls(element);
       }});
     return {{
       width: frame.clientWidth, content: page.documentElement.scrollWidth,
@@ -41,7 +42,8 @@ def measured(page: Path, widths: tuple[int, ...]) -> list[dict]:
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip(f"no browser to look at the page: none of {', '.join(NAMES)} is installed")
-    frames = "".join(f'<iframe src="{page.name}" style="border: 0; width: {width}px; height: 900px"></iframe>' for width in widths)
+    style = "border: 0; width: {}px; height: 900px"
+    frames = "".join(f'<iframe src="{page.name}" style="{style.format(width)}"></iframe>' for width in widths)
     wrapper = page.with_name("measure.html")
     wrapper.write_text(MEASURE.format(frames=frames))
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--window-size=1600,2000"]

@@ -125,5 +125,5 @@ def _fill(stage: Stage, checkpoint: str) -> None:
     """
     absent = stage.model.load_state_dict(read_slice(Path(checkpoint)), strict=False).unexpected_keys
     if absent:
-        found = f"{len(absent)} tensors of no place, such as {absent[0]}"
-        raise ConfigurationError(f"--ckpt_path {checkpoint}", found, "what the recipe's stage trains", "name the run's config.yaml")
+        found, expected = f"{len(absent)} tensors of no place, such as {absent[0]}", "what the recipe's stage trains"
+        raise ConfigurationError(f"--ckpt_path {checkpoint}", found, expected, "name the run's config.yaml")

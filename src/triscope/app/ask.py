@@ -26,12 +26,14 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
 
     Args:
         arguments: `--picture FILE` and `--question TEXT`, each once or several times (every question is asked about every
-            picture; a box in it is written as PVIT does), `--level image|region`, `--tagger FILE`, a tagger's configuration; all others are passed on.
-            Without `-c`, the demo's parts answer; without `--tagger`, pictures have no tags, and prompts no tag sentence.
+            picture, and may hold boxes as `<Region><L120><L80><L431><L905></Region>`), `--level image|region`, `--tagger FILE`,
+            a tagger's configuration; all others are passed on. Without `-c`, the demo's parts answer; without `--tagger`,
+            pictures have no tags, and prompts no tag sentence.
         folder: for the shards.
 
     Raises:
         ConfigurationError: no question, a file that is no picture, or a tagger that cannot be built.
+        BadSampleError: a box in a question that is none.
     """
     parser = argparse.ArgumentParser(prog="triscope predict", add_help=False, allow_abbrev=False)
     parser.add_argument("--picture", type=Path, action="append", required=True)

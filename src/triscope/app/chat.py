@@ -76,8 +76,10 @@ class Chat:
         self.contents = [content for content, _ in read]
         self.images = [replace(image, tags=found) for image, found in zip(images, tags, strict=True)]
         self.regions, self.earlier = [], []
-        lines = [f"{file}: {image.width}x{image.height}, {said(image.tags, self.tagger)}" for file, image in zip(files, self.images)]
-        return "\n".join(lines)
+        return "\n".join(
+            f"{file}: {image.width}x{image.height}, {said(image.tags, self.tagger)}"
+            for file, image in zip(files, self.images, strict=True)
+        )
 
     def ask(self, text: str) -> None:
         """Ask, and say the answer while it is written."""
@@ -123,8 +125,10 @@ class Chat:
             if found is None and "<Region>" not in rest:
                 raise ConfigurationError("/box", repr(rest), "x1,y1,x2,y2", "type four numbers with commas")
             _, self.regions = self._with_markers(rest)
-        boxes = enumerate(self.regions, start=1)
-        lines = [f"#{number}: {_pixels(region.box, self.images[region.image])} of picture {region.image + 1}" for number, region in boxes]
+        lines = [
+            f"#{number}: {_pixels(region.box, self.images[region.image])} of picture {region.image + 1}"
+            for number, region in enumerate(self.regions, start=1)
+        ]
         return "\n".join(lines) or "no box"
 
     def _tags(self, rest: str) -> str:
