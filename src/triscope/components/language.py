@@ -310,17 +310,20 @@ class LanguageModel(nn.Module):
 class _TokenStream(BaseStreamer):
     """Hands on the tokens of one row; transformers first puts what the decoder starts with, which may be nothing."""
 
-    def __init__(self, on_token: Callable[[int], None], left_out: set[int], skipped: int) -> None:
+    def __init__(self, on_token: Callable[[int], None], ends: set[int], skipped: int) -> None:
         self.on_token = on_token
-        self.left_out = left_out
+        self.ends = ends
         self.skipped = skipped
+        self.has_ended = False
 
     def put(self, value: Tensor) -> None:
         """Called with the start, then with every token."""
         for token in value.flatten().tolist():
             if self.skipped:
                 self.skipped -= 1
-            elif token not in self.left_out:
+                continue
+            self.has_ended |= token in self.ends
+            if not self.has_ended:
                 self.on_token(token)
 
     def end(self) -> None:
