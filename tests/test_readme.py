@@ -132,7 +132,8 @@ def test_the_recipes_and_sizes_of_the_readme_are_all_there_are():
 def test_the_sources_of_the_documents_are_all_there_are():
     from data_pipelines.__main__ import SOURCES
 
-    first_cells = re.findall(r"^\|(.*?)\|", section(REPOSITORY / "docs/data.md", "Sources"), re.MULTILINE)
+    tables = "".join(section(REPOSITORY / "docs" / name, "Sources") for name in ("data.md", "your_table.md"))
+    first_cells = re.findall(r"^\|(.*?)\|", tables, re.MULTILINE)
     named = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
     assert sorted(named) == sorted(source.name for source in SOURCES)
 

@@ -55,7 +55,7 @@ def test_rows_that_ask_the_same_give_the_references_of_one_question(photos):
 
 
 def test_the_table_of_the_documents_is_one(photos):
-    (example,) = blocks((REPOSITORY / "docs/data.md").read_text(), "csv")
+    (example,) = blocks((REPOSITORY / "docs/your_table.md").read_text(), "csv")
     photo(photos / "garden.jpg", (640, 480))
     (made,) = converted(table(photos, example))
     assert not made.drops and [talk.task for talk in made.sample.conversations] == ["question", "pointing", "question"]
