@@ -11,11 +11,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from triscope.data.errors import ConfigurationError
+from triscope.data.phrases import phrase_tokens
 from triscope.data.shards import ShardSet
 
 END_OF_TEXT = "<end>"
 PADDING = "<pad>"
-SMALLEST_VOCABULARY = 256 + 2
+SMALLEST_VOCABULARY = 256 + 4  # all bytes, and the special tokens
 
 
 def write_untrained_language(
@@ -44,7 +45,7 @@ def write_untrained_language(
     folder = Path(folder)
     if vocabulary_size < SMALLEST_VOCABULARY:
         remedy = f"ask for {SMALLEST_VOCABULARY} or more"
-        raise ConfigurationError("vocabulary_size", str(vocabulary_size), "room for all bytes and two special tokens", remedy)
+        raise ConfigurationError("vocabulary_size", str(vocabulary_size), "room for all bytes and the special tokens", remedy)
     if (folder / "config.json").exists():
         raise ConfigurationError(f"folder {folder}", "a language model", "a new or empty folder", "choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,7 @@ def learn_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTok
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
-        special_tokens=[PADDING, END_OF_TEXT],
+        special_tokens=[PADDING, END_OF_TEXT, *phrase_tokens()],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

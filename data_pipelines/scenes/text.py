@@ -1,31 +1,34 @@
-"""Scenes as text: what a small language model reads before it is frozen, to learn the tasks' words and to look things up.
+"""Scenes as text: what a small language model reads before it is frozen and given eyes, to learn what is asked of pictures.
 
-    red car [c3,f7] ; dog [k12,m14]
-
-A scene is told as a list of phrases with boxes, then asked about as pictures are. Most are told and asked about in part: a
-model learns to look up among two phrases long before it does among four.
+A scene is told as the tokens of a picture will be, one phrase a token (`triscope.data.phrases`): as a **board** of 8 x 8
+cells, each of which holds the thing that covers it; as a **list** of things in any order, some more than once; or as both.
+Then it is asked about as pictures are. Albums are told as lists, each where its picture would stand.
 """
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 
+from data_pipelines.scenes.album_questions import compose_album
 from data_pipelines.scenes.compose import PICTURE_SIDE, Scene, Thing, compose, scene_generator
 from data_pipelines.scenes.questions import ask, description
 from data_pipelines.scenes.samples import SOURCE, faulty_tags
 from triscope.data.boxes import BoxSpace
+from triscope.data.phrases import write_phrase
 from triscope.data.prompts import HARD_PROMPT, TAG_SENTENCE, format_box
 from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
 
-TOLD = (1, 2, 2, 3, 3, 4)  # things told of a scene, if it has as many; each equally often
-LOOKUPS = ("color", "pointing", "recognition")  # answered by finding a phrase and copying from it
-LOOKUP_SHARE = 0.6  # of the scenes: asked nothing but these, more often; looking up is what takes longest to learn
-TAGGED_SHARE = 0.3  # of the scenes: with the sentence of image tags, so that its words are known too
-QUESTIONS = 8  # at most, so that texts are of similar length
+ALBUM_SHARE = 0.15  # of the samples
+FORMS = ("board", "list", "list", "both")  # of a scene, each equally often
+TAGGED_SHARE = 0.5  # of the scenes: with the sentence of image tags, so that its words are known too
+CELLS = 8  # of the board, across and down: a tower's patches, pooled
+COVERED = 0.3  # a cell holds a thing that covers so much of it
+LISTED = (6, 16)  # least and most phrases of a list, those for nothing included
+TOLD_AGAIN = 2  # times at most that a list repeats a thing
+NOTHING = " ."
 
 
 def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Sample]:
-    """Scenes `start` to `start + count` of a split as text: those that `scene_samples` draws, told in part and asked anew.
+    """Scenes and albums `start` to `start + count` of a split as text.
 
     Args:
         seed, split: as for `scene_samples`.
@@ -39,37 +42,73 @@ def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Samp
         ConfigurationError: no such split.
     """
     for index in range(start, start + count):
-        rng = scene_generator(seed, split, index)
-        scene = part_of(compose(rng, split), rng.choice(TOLD))
-        asked = [one for _ in range(3) for one in ask(scene, rng, LOOKUPS)] if rng.random() < LOOKUP_SHARE else []
-        turns = list(dict.fromkeys(conversation.turns[0] for conversation in asked or ask(scene, rng)))
-        first, *others = (_told(turn, scene) for turn in turns[:QUESTIONS])
-        told = f" {listing(scene.things, rng)}\n"
-        opening = replace(first, prompt=f"{told}{_tag_sentence(scene, rng)}{first.prompt}")
+        rng = scene_generator(seed, f"{split}/text", index)
+        turns = _album_turns(rng, split) if rng.random() < ALBUM_SHARE else _scene_turns(rng, split)
         yield Sample(
             key=f"{split}-{seed}-{index:07d}-text",
             images=(),
-            conversations=(Conversation("scene_text", Level.IMAGE, (opening, *others)),),
+            conversations=(Conversation("scene_text", Level.IMAGE, turns),),
             source=f"{SOURCE}_text",
         )
-
-
-def part_of(scene: Scene, things: int) -> Scene:
-    """The scene with its first things only."""
-    kept = scene.things[:things]
-    return replace(scene, things=kept, focus=kept[0].name)
-
-
-def listing(things: tuple[Thing, ...], rng: random.Random) -> str:
-    """The scene as phrases with boxes, in random order."""
-    phrases = [f"{description(thing, size=False)} {squares(thing)}" for thing in things]
-    rng.shuffle(phrases)
-    return " ; ".join(phrases)
 
 
 def squares(thing: Thing) -> str:
     """`[c3,f7]`: a thing's first and last square of the board over the picture."""
     return format_box(thing.pixel_box.to(BoxSpace.UNIT, PICTURE_SIDE, PICTURE_SIDE), "squares")
+
+
+def phrase(thing: Thing) -> str:
+    """A thing with its size, colour and place: `<phrase> small red car|c|3|f|7</phrase>`."""
+    first, last = squares(thing).strip("[]").split(",")
+    return write_phrase(description(thing), first[0], first[1:], last[0], last[1:])
+
+
+def board(scene: Scene) -> str:
+    """The scene cell by cell, left to right and top to bottom, behind one that stands for the whole (a tower's class token)."""
+    cells = [_covering(scene, column, row) for row in range(CELLS) for column in range(CELLS)]
+    return NOTHING + "".join(phrase(thing) if thing else NOTHING for thing in cells)
+
+
+def listing(scene: Scene, rng: random.Random) -> str:
+    """The things in any order, each once or more often, with nothing between."""
+    phrases = [phrase(thing) for thing in scene.things for _ in range(rng.randint(1, 1 + TOLD_AGAIN))]
+    phrases += [NOTHING] * (rng.randint(*LISTED) - len(phrases))
+    rng.shuffle(phrases)
+    return "".join(phrases)
+
+
+def _scene_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
+    """All that is asked about a scene, which is told before the first question."""
+    scene = compose(rng, split)
+    form = rng.choice(FORMS)
+    told = board(scene) if form != "list" else ""
+    told += listing(scene, rng) if form != "board" else ""
+    asked = dict.fromkeys(conversation.turns[0] for conversation in ask(scene, rng))
+    first, *others = (_with_boxes(turn, scene.things) for turn in asked)
+    return Turn(f"{told}{_tag_sentence(scene, rng)}{first.prompt}", first.answers), *others
+
+
+def _album_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
+    """One question about an album, whose pictures are told where they stand in the question."""
+    album = compose_album(rng, split)
+    asked = rng.choice(album.questions).conversation.turns[0]
+    turn = _with_boxes(asked, [thing for panel in album.panels for thing in panel.things])
+    prompt = turn.prompt.replace(" <image", "<image")  # a picture's tokens stand without blanks
+    told = MARKER.sub(lambda marker: listing(album.panels[int(marker[2]) - 1], rng), prompt)
+    return (Turn(told, turn.answers),)
+
+
+def _covering(scene: Scene, column: int, row: int) -> Thing | None:
+    """The thing that covers most of a cell, if it covers enough."""
+    shares = {thing: _covered(thing, column) * _covered(thing, row, axis=1) for thing in scene.things}
+    most = max(shares, key=shares.__getitem__)
+    return most if shares[most] > COVERED else None
+
+
+def _covered(thing: Thing, cell: int, axis: int = 0) -> float:
+    """How much of a cell's width (axis 0) or height (1) lies inside a thing's box."""
+    side = PICTURE_SIDE / CELLS
+    return max(0.0, min(thing.box[axis + 2], side * (cell + 1)) - max(thing.box[axis], side * cell)) / side
 
 
 def _tag_sentence(scene: Scene, rng: random.Random) -> str:
@@ -78,12 +117,14 @@ def _tag_sentence(scene: Scene, rng: random.Random) -> str:
         return ""
     before, after = TAG_SENTENCE
     names = ", ".join(tag.name for tag in faulty_tags(scene, rng, missing=0.1, wrong=0.1))
-    return f"{before} {HARD_PROMPT}{after.format(tags=names)} "
+    return f"{before} {HARD_PROMPT}{after.format(tags=names)}"
 
 
-def _told(turn: Turn, scene: Scene) -> Turn:
+def _with_boxes(turn: Turn, things: list[Thing] | tuple[Thing, ...]) -> Turn:
     """The question with boxes in place of region markers, and only the answer to train on."""
-    prompt, answer = (
-        MARKER.sub(lambda marker: squares(scene.things[int(marker[2]) - 1]), text) for text in (turn.prompt, turn.answers[0])
-    )
+
+    def write(marker) -> str:
+        return squares(things[int(marker[2]) - 1]) if marker[1] == "region" else marker[0]
+
+    prompt, answer = (MARKER.sub(write, text) for text in (turn.prompt, turn.answers[0]))
     return Turn(prompt, (answer,))

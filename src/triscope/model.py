@@ -104,7 +104,7 @@ class VisualLanguageModel(nn.Module):
     def fused(self, batch: Batch, kept_BT: Tensor, align_right: bool = False) -> Fused:
         """The rows of a batch as embeddings, features at their placeholders."""
         self._check(batch, kept_BT)
-        text_BTD = self.language.embed(batch.ids_BT.clamp(min=0))
+        text_BTD, kept_BT = self.embed_text(batch.ids_BT.clamp(min=0), kept_BT)
         seen = batch if len(batch.pair_row_N) else self._with_dummy_image(batch)
         features_LIPV = self.vision(seen.pixels_ICHW) if self.vision is not None else []
         features = Features(
@@ -113,6 +113,10 @@ class VisualLanguageModel(nn.Module):
             self._soft_prompt_D(text_BTD),
         )
         return fuse(batch.ids_BT, kept_BT, batch.supervised_BT, text_BTD, features, align_right)
+
+    def embed_text(self, ids_BT: Tensor, kept_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings (B, T, D) of token ids, and which of them are read."""
+        return self.language.embed(ids_BT), kept_BT
 
     def keep_only(self, bridges: Sequence[str], levels: Sequence[str], region_parts: Sequence[str] = ()) -> None:
         """Reduce the model to what a stage uses: its bridges, the adapters of its levels, and of the region encoder

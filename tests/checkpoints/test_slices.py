@@ -5,8 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from data_pipelines.vocabulary import write_untrained_language
 from tests.tiny_model import awake, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
 from triscope.checkpoints.slices import MANIFEST_FILE, SLICE_FILE, read_slice, trained_state, warm_start, write_slice
+from triscope.components.language import LanguageModel
 from triscope.data.errors import ConfigurationError
 from triscope.model import VisualLanguageModel
 from triscope.stages import ImageLevelStage
@@ -70,6 +72,17 @@ def refusal(model: VisualLanguageModel, path: Path, part: str) -> str:
         warm_start(model, path, ["soft_prompt", part])
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     return str(error.value)
+
+
+def test_a_language_model_with_tied_embeddings_starts_from_its_own_checkpoint(tmp_path):
+    folder = write_untrained_language(["What is it?"], tmp_path / "language", 300, width=16, layers=1, heads=2)
+    model = VisualLanguageModel(language=lambda: LanguageModel(str(folder), adapter_bottleneck=None))
+    model.requires_grad_(True)
+    state = {name: tensor.clone() + 1 for name, tensor in trained_state(model).items()}
+    warm_start(model, write_slice(state, tmp_path / "slice", {}), ["language"])
+    embeddings = model.language.model.get_input_embeddings().weight
+    assert embeddings is model.language.model.get_output_embeddings().weight
+    assert torch.equal(embeddings, state["language.model.model.embed_tokens.weight"])
 
 
 def test_a_part_that_the_checkpoint_lacks_is_named_with_those_it_has(base, trained, tmp_path):

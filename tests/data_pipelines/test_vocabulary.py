@@ -69,7 +69,7 @@ def test_the_command_writes_the_folder_that_a_model_file_names(tmp_path, capsys)
 
 
 def test_a_vocabulary_without_room_for_every_byte_is_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match="258 or more"):
+    with pytest.raises(ConfigurationError, match="260 or more"):
         write_untrained_language(TEXTS, tmp_path / "small", vocabulary_size=100)
     assert not (tmp_path / "small").exists()
 

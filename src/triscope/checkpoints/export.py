@@ -22,11 +22,10 @@ from triscope.checkpoints.folder import LANGUAGE_FOLDER, QUESTION_TOKENIZER, REG
 from triscope.checkpoints.import_weights import new_folder, place_of
 from triscope.checkpoints.key_map import KeyMap
 from triscope.checkpoints.kinds import lion, sam
-from triscope.checkpoints.kinds.kind import layout_of
 from triscope.checkpoints.model_card import CARD_FILE, model_card
 from triscope.checkpoints.run import Run
 from triscope.checkpoints.same_logits import check_logits, logits_on_probe
-from triscope.checkpoints.slices import SLICE_FILE, read_slice, write_slice
+from triscope.checkpoints.slices import SLICE_FILE, layout_of, read_slice, write_slice
 from triscope.checkpoints.tensor_files import TensorSource
 from triscope.components.lora import merge_lora
 from triscope.data.errors import ConfigurationError

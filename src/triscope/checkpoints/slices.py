@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from triscope.data.errors import ConfigurationError
 from triscope.model import VisualLanguageModel
@@ -75,6 +75,12 @@ def write_slice(state: dict[str, Tensor], folder: str | Path, manifest: dict, dt
     return folder
 
 
+def layout_of(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
+    """Name and shape of every tensor of a module; of tied ones, the first."""
+    tied = {name for name, _ in module.named_parameters(remove_duplicate=False)} - {name for name, _ in module.named_parameters()}
+    return {prefix + name: tensor for name, tensor in module.state_dict().items() if name not in tied}
+
+
 def warm_start(model: VisualLanguageModel, path: str | Path, parts: Iterable[str]) -> None:
     """Take whole parts from a checkpoint into a model, by name.
 
@@ -90,7 +96,7 @@ def warm_start(model: VisualLanguageModel, path: str | Path, parts: Iterable[str
         ConfigurationError: a part that the model or the checkpoint lacks, in whole or in pieces, or of another shape.
     """
     given = read_slice(path)
-    wanted = {name: tensor for name, tensor in model.state_dict().items() if model.part_of(name) in set(parts)}
+    wanted = {name: tensor for name, tensor in layout_of(model).items() if model.part_of(name) in set(parts)}
     for part in parts:
         names = [name for name in wanted if model.part_of(name) == part]
         if not names:

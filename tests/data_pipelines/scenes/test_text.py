@@ -1,19 +1,35 @@
 """Scenes as text."""
 
+import random
 import re
 from collections import Counter
 
+import pytest
+
 from data_pipelines.scenes.compose import compose, scene_generator
-from data_pipelines.scenes.text import part_of, squares, text_samples
+from data_pipelines.scenes.text import CELLS, LISTED, NOTHING, board, listing, phrase, squares, text_samples
+from triscope.data.phrases import PHRASE_BEGIN, PHRASE_END
 from triscope.data.prompts import parse_box
 from triscope.data.sample import Sample
 
+PHRASE = re.compile(f"{PHRASE_BEGIN}.*?{PHRASE_END}")
+TOLD = re.compile(rf"{PHRASE_BEGIN} ([^|]*)\|(\w)\|(\d+)\|(\w)\|(\d+){PHRASE_END}")
 BOX = re.compile(r"\[[a-p]\d+,[a-p]\d+\]")
 
 
-def telling(sample: Sample) -> str:
-    """The line before the first question."""
-    return sample.conversations[0].turns[0].prompt.split("\n")[0]
+def scene(index: int):
+    return compose(scene_generator(0, "train", index), "train")
+
+
+def cells(told: str) -> list[str]:
+    """What stands in each cell: a phrase or nothing."""
+    return re.findall(f"{PHRASE.pattern}|{re.escape(NOTHING)}", told)
+
+
+def told_boxes(sample: Sample) -> set[str]:
+    """Boxes of all things that the first prompt tells of."""
+    prompt = sample.conversations[0].turns[0].prompt
+    return {f"[{left}{top},{right}{bottom}]" for _, left, top, right, bottom in TOLD.findall(prompt)}
 
 
 def test_a_range_is_a_slice_of_the_whole():
@@ -22,40 +38,55 @@ def test_a_range_is_a_slice_of_the_whole():
 
 
 def test_every_sample_is_one_conversation_without_pictures_or_markers():
-    for sample in text_samples(0, "train", 0, 300):
+    for sample in text_samples(0, "train", 0, 200):
         sample.check()
         (conversation,) = sample.conversations
         assert (conversation.task, sample.images, sample.regions) == ("scene_text", (), ())
         assert not re.search(r"<(image|region):", sample.to_json())
 
 
-def test_one_to_four_things_are_told_and_each_number_is_frequent():
-    told = Counter(len(BOX.findall(telling(sample))) for sample in text_samples(0, "train", 0, 600))
-    assert set(told) == {1, 2, 3, 4}
-    assert min(told.values()) > 60
+def test_scenes_are_told_as_boards_as_lists_and_as_both_and_albums_as_lists():
+    told = Counter(len(cells(sample.conversations[0].turns[0].prompt)) > CELLS**2 for sample in text_samples(0, "train", 0, 300))
+    assert min(told.values()) > 100
+    asked = " ".join(turn.prompt for sample in text_samples(0, "train", 0, 300) for turn in sample.conversations[0].turns)
+    assert "tags" in asked
+    assert re.search("pictures", asked)
+
+
+def test_the_board_has_a_cell_for_every_pooled_patch_and_one_for_the_whole():
+    for index in range(50):
+        assert len(cells(board(scene(index)))) == CELLS**2 + 1
+
+
+def test_the_cell_under_the_middle_of_a_thing_holds_it():
+    for index in range(50):
+        told = cells(board(scene(index)))[1:]
+        for thing in scene(index).things:
+            column, row = (int(CELLS * middle / 224) for middle in thing.center)
+            assert told[row * CELLS + column] == phrase(thing)
+
+
+def test_a_list_holds_every_thing_and_is_padded_to_at_least_its_shortest_length():
+    rng = random.Random(0)
+    for index in range(50):
+        told = cells(listing(scene(index), rng))
+        assert set(told) - {NOTHING} == {phrase(thing) for thing in scene(index).things}
+        assert len(told) >= LISTED[0]
 
 
 def test_a_box_that_is_pointed_to_has_been_told():
     boxes = 0
-    for sample in text_samples(0, "train", 0, 300):
-        told = BOX.findall(telling(sample))
-        answered = [box for turn in sample.conversations[0].turns for box in BOX.findall(turn.answers[0])]
-        assert set(answered) <= set(told)
+    for sample in text_samples(0, "train", 0, 200):
+        answered = {box for turn in sample.conversations[0].turns for box in BOX.findall(turn.answers[0])}
+        assert answered <= told_boxes(sample)
         boxes += len(answered)
     assert boxes > 50
 
 
-def test_the_list_and_the_picture_tell_of_the_same_things():
-    for index in range(30):
-        scene = compose(scene_generator(0, "val", index), "val")
-        (sample,) = text_samples(0, "val", index, 1)
-        told = BOX.findall(telling(sample))
-        assert sorted(told) == sorted(squares(thing) for thing in part_of(scene, len(told)).things)
-
-
-def test_squares_lie_over_the_thing():
+@pytest.mark.parametrize("split", ["train", "test_objects"])
+def test_squares_lie_over_the_thing(split):
     for index in range(50):
-        for thing in compose(scene_generator(0, "train", index), "train").things:
+        for thing in compose(scene_generator(0, split, index), split).things:
             box = parse_box(squares(thing), "squares")
             assert box is not None
             assert max(abs(a - b / 224) for a, b in zip(box.corners, thing.box, strict=True)) <= 1 / 32 + 1e-6

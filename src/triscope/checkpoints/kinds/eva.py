@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from triscope.checkpoints.key_map import KeyMap, LeftOut, Rule
-from triscope.checkpoints.kinds.kind import Becomes, Given, Kind, layout_of
+from triscope.checkpoints.kinds.kind import Becomes, Given, Kind
+from triscope.checkpoints.slices import layout_of
 from triscope.components.vision import VisionEncoder
 
 TOWER = "vision.tower."

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 
 from triscope.checkpoints.folder import LANGUAGE_FOLDER, VISION_FILE, build_model
 from triscope.checkpoints.key_map import KeyMap
+from triscope.checkpoints.slices import layout_of
 from triscope.data.errors import ConfigurationError
 from triscope.model import VisualLanguageModel
 
@@ -103,12 +104,6 @@ class Kind:
     licence: str
     stage: str | None = None
     base: str | None = None
-
-
-def layout_of(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
-    """Name and shape of every tensor of a module; of tied ones, the first."""
-    tied = {name for name, _ in module.named_parameters(remove_duplicate=False)} - {name for name, _ in module.named_parameters()}
-    return {prefix + name: tensor for name, tensor in module.state_dict().items() if name not in tied}
 
 
 def layout_of_parts(model: dict[str, Any], *parts: str, folder: Path) -> dict[str, Tensor]:

@@ -18,13 +18,13 @@ from triscope.checkpoints.kinds.kind import (
     Becomes,
     Given,
     Kind,
-    layout_of,
     layout_of_parts,
     model_over_folder,
     our_dtype,
     write_language_folder,
 )
 from triscope.checkpoints.kinds.llama import FREQUENCIES, OPENING, TABLE, TURN, language_rules, row, write_llama_folder
+from triscope.checkpoints.slices import layout_of
 from triscope.components.linear import LinearBridge
 
 PROJECTOR = "bridges.image_projector."

@@ -12,8 +12,9 @@ import torch
 import yaml
 
 from triscope.checkpoints.key_map import KeyMap, LeftOut, Rule
-from triscope.checkpoints.kinds.kind import Becomes, Given, Kind, layout_of
+from triscope.checkpoints.kinds.kind import Becomes, Given, Kind
 from triscope.checkpoints.relative_paths import HERE
+from triscope.checkpoints.slices import layout_of
 from triscope.tagging.ram import LABELS, RamTagger, other_vocabulary
 from triscope.tagging.tagger import TAGGER_FILE, read_tagger
 
