@@ -45,6 +45,7 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     ),
     "pointing": ("Where is {phrase}?", "Find {phrase}.", "Give the box of {phrase}.", "Point to {phrase}."),
     "recognition": ("What is at {region}?", "Name the object in {region}.", "Which object is inside {region}?"),
+    "text": ("What is written in {region}?", "Read the text in {region}.", "Which words stand in {region}?"),
     "shared_element": (
         "{images} Which object do all these pictures show?",
         "{images} What do the pictures have in common? Name the object.",

@@ -3,6 +3,7 @@
 from data_pipelines.sources.aesop import Aesop
 from data_pipelines.sources.clevr_change import ClevrChange
 from data_pipelines.sources.coco import CocoCaptions, CocoInstances
+from data_pipelines.sources.coco_text import CocoText
 from data_pipelines.sources.demon import Demon
 from data_pipelines.sources.fine_eval import FineEval
 from data_pipelines.sources.flickr30k import Flickr30kEntities
@@ -33,6 +34,7 @@ from data_pipelines.sources.vsr import Vsr
 SOURCES: tuple[type[Source], ...] = (
     CocoCaptions,
     CocoInstances,
+    CocoText,
     VqaV2,
     Vsr,
     VisualGenomeRegions,
