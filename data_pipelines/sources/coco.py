@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_pipelines.reading import keyed, read_list
+from data_pipelines.sources.coco_names import OTHER_NAMES
 from data_pipelines.sources.source import Draft, Entry, Picture, PictureFolders, Source, box_from_xywh, clean, key_of
 from data_pipelines.table import Table
 from triscope.data.boxes import Box, BoxSpace
-from triscope.data.sample import Level
+from triscope.data.sample import Level, Turn
 
 SMALLEST_SIDE = 0.02  # share of the picture: less than five pixels of a tower's 224
 
@@ -55,7 +56,7 @@ class CocoCaptions(CocoSource):
             else:
                 draft.drop("empty_answer", f"annotation {record['id']}")
         if captions:
-            draft.ask("caption", Level.IMAGE, captions)
+            draft.ask("caption", Level.IMAGE, captions, id=entry.records[0]["image_id"])
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,28 @@ class CocoInstances(CocoSource):
             if occurrences[name] == 1:
                 draft.ask("pointing", Level.REGION, [region], phrase=f"the {name}")
         draft.extra["objects"] = objects
+
+
+@dataclass(frozen=True)
+class CocoRecognition(CocoInstances):
+    """Name the object in each true box but crowds (`instances_val2017.json`): PVIT's test, with other names of the categories.
+
+    Its arguments are those of `CocoSource`.
+    """
+
+    name = "coco_recognition"
+
+    def ask(self, entry: Entry, draft: Draft) -> None:
+        for record in entry.records:
+            annotation, name = f"annotation {record['id']}", record["name"]
+            if name is None:
+                draft.fault("unknown_category", f"{annotation}: category {record['category_id']}")
+            elif record.get("iscrowd"):
+                draft.drop("crowd", annotation)
+            elif (box := draft.box(box_from_xywh(record["bbox"]), annotation)) is not None:
+                region = draft.region(box)
+                prompt, names = draft.word("recognition", region=region), (name, *OTHER_NAMES.get(name, ()))
+                draft.talk("object_name", Level.REGION, [Turn(prompt, names, content=region, id=str(record["id"]))])
 
 
 def _without_outline(record: dict) -> dict:

@@ -31,21 +31,19 @@ class Gqa(Source):
         questions: `*_questions.json`; of `train_all`, one of its ten files.
         scene_graphs: `train_sceneGraphs.json` or `val_sceneGraphs.json`.
         images: folders with the pictures.
+        turns: questions of a dialogue; 1 to be scored.
     """
 
     name = "gqa"
     questions: Path
     scene_graphs: Path
     images: tuple[Path, ...]
+    turns: int = TURNS
 
     def entries(self) -> Iterator[Entry]:
         files = PictureFolders(self.images)
         graphs = Table(read_members(self.scene_graphs))
-        questions = Table(
-            (field(question, "imageId", f"{self.questions}, question {number}"), question | {"id": number})
-            for number, question in read_members(self.questions)
-        )
-        for image_id, asked in questions.groups():
+        for image_id, asked in _questions(self.questions).groups():
             (graph, *_) = graphs[image_id] or [None]
             size = (graph["width"], graph["height"]) if graph else None
             records = tuple(question | {"objects": graph and graph["objects"]} for question in asked)
@@ -54,8 +52,44 @@ class Gqa(Source):
     def ask(self, entry: Entry, draft: Draft) -> None:
         regions: dict[str, str] = {}
         turns = [turn for record in entry.records if (turn := _turn(record, draft, regions)) is not None]
-        for start in range(0, len(turns), TURNS):
-            draft.talk("region_question", Level.REGION, turns[start : start + TURNS])
+        for start in range(0, len(turns), self.turns):
+            draft.talk("region_question", Level.REGION, turns[start : start + self.turns])
+
+
+@dataclass(frozen=True)
+class GqaQuestions(Source):
+    """Answer GQA's questions about whole pictures (`testdev_balanced_questions.json`); scored by exact match.
+
+    Only balanced questions are asked, as the official accuracy counts them.
+
+    Args:
+        questions: `*_questions.json`.
+        images: folders with the pictures.
+    """
+
+    name = "gqa_questions"
+    questions: Path
+    images: tuple[Path, ...]
+
+    def entries(self) -> Iterator[Entry]:
+        files = PictureFolders(self.images)
+        for image_id, asked in _questions(self.questions).groups():
+            yield Entry(key_of(self.name, image_id), (Picture(files.find(f"{image_id}.jpg")),), tuple(asked))
+
+    def ask(self, entry: Entry, draft: Draft) -> None:
+        for record in entry.records:
+            if record.get("isBalanced", True):
+                draft.quote("exact_question", record["question"], [record.get("answer") or ""], id=record["id"])
+            else:
+                draft.drop("question_not_balanced", f"question {record['id']}")
+
+
+def _questions(path: Path) -> Table:
+    """Questions with their numbers, by picture."""
+    return Table(
+        (field(question, "imageId", f"{path}, question {number}"), question | {"id": number})
+        for number, question in read_members(path)
+    )
 
 
 def _turn(record: dict, draft: Draft, regions: dict[str, str]) -> Turn | None:
@@ -78,7 +112,7 @@ def _turn(record: dict, draft: Draft, regions: dict[str, str]) -> Turn | None:
         if prompt is None:
             draft.fault("span_broken", f"{question}: spans {sorted(spans)} of {record['question']!r}")
             return None
-        return Turn(prompt, (answer,))
+        return Turn(prompt, (answer,), id=record["id"])
     return None
 
 

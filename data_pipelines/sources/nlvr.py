@@ -36,10 +36,11 @@ class Nlvr(Source):
 
     def ask(self, entry: Entry, draft: Draft) -> None:
         (record,) = entry.records
-        add_statement(draft, record["sentence"], record["label"], record["identifier"].partition("-")[0])
+        identifier = record["identifier"]
+        add_statement(draft, record["sentence"], record["label"], identifier.partition("-")[0], identifier)
 
 
-def add_statement(draft: Draft, sentence: str, label: str, statement: str) -> None:
+def add_statement(draft: Draft, sentence: str, label: str, statement: str, id: str) -> None:
     """Ask whether a sentence is true of the pictures.
 
     Args:
@@ -47,11 +48,12 @@ def add_statement(draft: Draft, sentence: str, label: str, statement: str) -> No
         sentence: as published.
         label: `true` or `false` in any case, as published.
         statement: which one it is; the same in all samples that are about it.
+        id: of the sentence with its pictures, as published.
     """
     answer, text = {"true": "yes", "false": "no"}.get(str(label).lower()), clean(sentence)
     if answer is None or not text:
         draft.fault("bad_label" if text else "empty_question", f"label {label!r}")
         return
     prompt = draft.word("statement_of_pictures", statement=text)
-    draft.talk("statement", Level.IMAGE, [Turn(prompt, (answer,), ("yes", "no"))])
+    draft.talk("statement", Level.IMAGE, [Turn(prompt, (answer,), ("yes", "no"), text, id)])
     draft.extra["statement"] = statement

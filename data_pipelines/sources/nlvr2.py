@@ -37,4 +37,4 @@ class Nlvr2(Source):
     def ask(self, entry: Entry, draft: Draft) -> None:
         (record,) = entry.records
         split, group, _, sentence = record["identifier"].split("-")
-        add_statement(draft, record["sentence"], record["label"], f"{split}-{group}-{sentence}")
+        add_statement(draft, record["sentence"], record["label"], f"{split}-{group}-{sentence}", record["identifier"])

@@ -69,9 +69,9 @@ class RefCoco(Source):
                 draft.drop("empty_answer", reference)
                 continue
             region = draft.region(box)
-            for expression in expressions:
-                draft.ask("pointing", Level.REGION, [region], phrase=expression)
-            draft.ask("reference", Level.REGION, expressions, region=region)
+            for number, expression in enumerate(expressions):
+                draft.ask("pointing", Level.REGION, [region], id=f"{record['ref_id']}-{number}", phrase=expression)
+            draft.ask("reference", Level.REGION, expressions, id=record["ref_id"], region=region)
 
 
 @dataclass(frozen=True)

@@ -133,9 +133,22 @@ class Draft:
         """A wording of a task, its `fields` filled."""
         return word(task, self.rng, **fields)
 
-    def ask(self, task: str, level: Level, answers: Iterable[str], candidates: Iterable[str] = (), **fields: str) -> None:
+    def ask(
+        self, task: str, level: Level, answers: Iterable[str], candidates: Iterable[str] = (), id: str | int = "", **fields: str
+    ) -> None:
         """Add a question in one of its task's wordings, whose `fields` are filled."""
-        self.talk(task, level, [Turn(self.word(task, **fields), tuple(answers), tuple(candidates))])
+        prompt, content = self.word(task, **fields), " ".join(fields.values())
+        self.talk(task, level, [Turn(prompt, tuple(answers), tuple(candidates), content, str(id))])
+
+    def quote(
+        self, task: str, question: str, answers: Iterable[str], candidates: Iterable[str] = (), id: str | int = ""
+    ) -> None:
+        """Add a question about whole pictures as it was published; one without text, or without an answer, is counted."""
+        question, known = clean(question), tuple(filter(None, map(clean, answers)))
+        if not question or not known:
+            self.drop("empty_answer" if question else "empty_question", f"question {id}")
+            return
+        self.talk(task, Level.IMAGE, [Turn(question, known, tuple(map(clean, candidates)), id=str(id))])
 
     def talk(self, task: str, level: Level, turns: Iterable[Turn]) -> None:
         """Add a conversation of any number of turns."""

@@ -53,4 +53,15 @@ class VqaV2(Source):
             if first not in answers:  # it is normalised, the ten are as typed
                 first = Counter(answers).most_common(1)[0][0]
             answers.remove(first)
-            draft.ask("question", Level.IMAGE, [first, *answers], question=record["question"].strip())
+            asked = record["question"].strip()
+            draft.ask("question", Level.IMAGE, [first, *answers], id=record["question_id"], question=asked)
+
+
+@dataclass(frozen=True)
+class OkVqa(VqaV2):
+    """Answer questions that need knowledge (`OpenEnded_mscoco_*_questions.json`, `mscoco_*_annotations.json`).
+
+    OK-VQA (Marino et al., 2019; https://okvqa.allenai.org); its arguments are those of `VqaV2`.
+    """
+
+    name = "ok_vqa"

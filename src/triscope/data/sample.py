@@ -4,7 +4,7 @@
     Image    file . width . height . tags[] (name, score)
     Region   image . box                                   shown in a prompt at <region:1>, a picture at <image:1>
     Conversation   task . level . turns[]
-    Turn     prompt . answers[] (the first is the training target) . candidates[]
+    Turn     prompt . answers[] (the first is the training target) . candidates[] . content . id
 
 How a region reaches the model (as text coordinates, as a region token, or both) is the choice of the prompt style, not
 of the data: prompts and answers name `<region:k>` and hold no numbers.
@@ -80,11 +80,16 @@ class Turn:
         prompt: text with markers `<image:k>` and `<region:k>`. Without any image marker, all images stand before it.
         answers: references; the first is the training target. May contain `<region:k>`: the answer is that box.
         candidates: the closed list to rank, if the task has one.
+        content: what is asked, without words around it, such as the phrase to find; empty where the prompt is just that. A
+            benchmark puts its own words around it (`triscope.data.wording`).
+        id: the question's number in its data set, for official files of results.
     """
 
     prompt: str
     answers: tuple[str, ...]
     candidates: tuple[str, ...] = ()
+    content: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +229,8 @@ class Sample:
                 yield BadSampleError(f"{place}.prompt", "no text", "a question", "leave the turn out")
             if not turn.answers or not all(answer.strip() for answer in turn.answers):
                 yield BadSampleError(f"{place}.answers", f"{list(turn.answers)}", "answers with text", "leave the turn out")
-            for name, text in (("prompt", turn.prompt), *(("answers", answer) for answer in turn.answers)):
+            texts = (("prompt", turn.prompt), ("content", turn.content), *(("answers", answer) for answer in turn.answers))
+            for name, text in texts:
                 try:
                     check_no_marks(text, f"{place}.{name}")
                 except BadSampleError as error:
@@ -251,8 +257,12 @@ def _region(record: dict) -> Region:
 
 
 def _conversation(record: dict) -> Conversation:
-    turns = tuple(Turn(str(turn["prompt"]), _texts(turn, "answers"), _texts(turn, "candidates")) for turn in record["turns"])
-    return Conversation(str(record["task"]), Level(record["level"]), turns)
+    return Conversation(str(record["task"]), Level(record["level"]), tuple(_turn(turn) for turn in record["turns"]))
+
+
+def _turn(record: dict) -> Turn:
+    texts = _texts(record, "answers"), _texts(record, "candidates")
+    return Turn(str(record["prompt"]), *texts, str(record.get("content", "")), str(record.get("id", "")))
 
 
 def _texts(turn: dict, name: str) -> tuple[str, ...]:

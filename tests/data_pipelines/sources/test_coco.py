@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 from data_pipelines.convert import convert
 from data_pipelines.make_shards import Made
 from data_pipelines.report import Fault
-from data_pipelines.sources.coco import CocoCaptions, CocoInstances
+from data_pipelines.sources.coco import CocoCaptions, CocoInstances, CocoRecognition
 from data_pipelines.sources.source import convert_entry
 from tests.conftest import shared
 from triscope.data.boxes import BoxSpace
@@ -152,3 +152,13 @@ def test_a_file_of_another_layout_is_told(tmp_path: Path, content: str, found: s
     (tmp_path / "captions.json").write_text(content)
     with pytest.raises(TriscopeError, match=rf"captions\.json.*{found}"):
         list(CocoCaptions(tmp_path / "captions.json", (tmp_path,)).entries())
+
+
+def test_recognition_asks_about_each_true_box_and_knows_other_names(tmp_path: Path) -> None:
+    one_picture(tmp_path, [{}, {"iscrowd": 1}, {"category_id": 2, "bbox": [1, 1, 2, 2]}, {"bbox": [1, 1, 0, 9]}])
+    source = CocoRecognition(tmp_path / "instances.json", (tmp_path,))
+    made = convert_entry(source, 0, next(source.entries()))
+    assert tasks(made.sample) == [("object_name", "dog"), ("object_name", "cat")]
+    assert made.sample is not None and made.sample.conversations[1].turns[0].answers == ("cat", "kitten")
+    assert (made.sample.conversations[1].turns[0].content, made.sample.conversations[1].turns[0].id) == ("<region:2>", "2")
+    assert [drop.reason for drop in made.drops] == ["crowd", "box_without_area"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines.sources.gqa import TURNS, Gqa, point
+from data_pipelines.sources.gqa import TURNS, Gqa, GqaQuestions, point
 from data_pipelines.sources.source import convert_entry
 from tests.conftest import shared
 from tests.data_pipelines.sources.published import converted, dropped, photo, turns, written
@@ -101,3 +101,21 @@ def test_the_published_files_fit(tmp_path: Path) -> None:
     official = Gqa(folder / "gqa" / "questions.json", graphs, (folder / "images",))
     (entry,) = official.entries()
     assert dropped(convert_entry(official, 0, entry)) == [("question_without_region", None), ("nothing_to_ask", None)]
+
+
+def test_balanced_questions_are_asked_about_whole_pictures(tmp_path: Path) -> None:
+    photo(tmp_path / "n7.jpg")
+    question = {"imageId": "n7", "question": "What is hanging there?", "answer": "picture", "isBalanced": True}
+    questions = {"q1": question, "q2": question | {"isBalanced": False}}
+    (made,) = converted(GqaQuestions(written(tmp_path / "q.json", questions), (tmp_path,)))
+    assert turns(made) == [("What is hanging there?", "picture")]
+    assert made.sample is not None and made.sample.conversations[0].turns[0].id == "q1"
+    assert dropped(made) == [("question_not_balanced", None)]
+
+
+def test_questions_to_be_scored_are_dialogues_of_one_turn(tmp_path: Path) -> None:
+    read = source(tmp_path, [asked("What is the chair made of?", {"3": "12"}, "wood")] * 2)
+    alone = Gqa(read.questions, read.scene_graphs, read.images, turns=1)
+    (made,) = converted(alone)
+    assert made.sample is not None
+    assert [[turn.id for turn in talk.turns] for talk in made.sample.conversations] == [["q0"], ["q1"]]
