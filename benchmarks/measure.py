@@ -1,0 +1,132 @@
+"""Measuring two or more ways of doing the same work in one run, in turns, so that what else the machine does hits all alike."""
+
+import ctypes
+import multiprocessing
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+MIB = 2**20
+_MMAP_THRESHOLD, _MMAP_BYTES = -3, 64 * 1024  # glibc's M_MMAP_THRESHOLD: larger blocks are given back when they are freed
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of each round, in order."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def rate(self, count: float) -> dict[str, float]:
+        """How many a second: median, lowest, highest."""
+        rates = [count / second for second in self.seconds]
+        return {"median": statistics.median(rates), "lowest": min(rates), "highest": max(rates)}
+
+
+def in_turns(work: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[], float], warm_up: int = 1) -> dict[str, Timing]:
+    """Time each way of working once a round, every other round in reverse order.
+
+    Args:
+        work: by name.
+        rounds: that count.
+        clock: seconds.
+        warm_up: rounds before, that do not count.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for number in range(-warm_up, rounds):
+        for name in list(work) if number % 2 else reversed(list(work)):
+            start = clock()
+            work[name]()
+            if number >= 0:
+                seconds[name].append(clock() - start)
+    return {name: Timing(tuple(taken)) for name, taken in seconds.items()}
+
+
+def ratio(slow: Timing, fast: Timing) -> dict[str, float]:
+    """How many times faster the second is: of the medians, and the lowest and highest of a round."""
+    rounds = [a / b for a, b in zip(slow.seconds, fast.seconds, strict=True)]
+    return {"median": slow.median / fast.median, "lowest": min(rounds), "highest": max(rounds)}
+
+
+def clock_of(device: str) -> Callable[[], float]:
+    """On a GPU, wall time with all work done. On a CPU, the time that this process computed: with one thread, that is the
+    wall time of a machine that does nothing else."""
+    if device == "cpu":
+        return time.process_time
+
+    def wall() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return wall
+
+
+def peak_mib(work: Callable[..., Any], *arguments: Any, device: str = "cpu") -> float:
+    """The most memory that a piece of work holds at a time, in MiB, measured in a process of its own.
+
+    On a GPU, what its tensors take. On a CPU (Linux), what the process takes more than it did with its libraries loaded.
+
+    Args:
+        work, arguments: can be pickled.
+        device: "cpu" or "cuda".
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.lion_pair"])
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_report_peak, args=(there, device, work, *arguments))
+    process.start()
+    there.close()
+    try:
+        return here.recv()
+    except EOFError:
+        raise RuntimeError(f"found no figure from {work}; expected its peak of memory. See what it printed above") from None
+    finally:
+        process.join()
+
+
+def _report_peak(there: Connection, device: str, work: Callable[..., Any], *arguments: Any) -> None:
+    torch.set_num_threads(1)
+    if device == "cuda":
+        work(*arguments)
+        there.send(torch.cuda.max_memory_allocated() / MIB)
+        return
+    ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak until now
+    before = _status_kib("VmRSS")
+    work(*arguments)
+    there.send((_status_kib("VmHWM") - before) / 1024)
+
+
+def _status_kib(field: str) -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1])
+
+
+def machine(device: str) -> dict[str, str]:
+    """Where and with what something was measured."""
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return {
+        "commit": commit.stdout.strip() or "unknown",
+        "processor": torch.cuda.get_device_name() if device == "cuda" else _processor(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "load": f"{os.getloadavg()[0]:.1f}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
