@@ -226,7 +226,7 @@ def _predict(model: VisualLanguageModel, shape: StepShape) -> TokenPredictions:
         vectors.append(model.soft_prompt()[None].to(text_BTD.dtype))
     source = torch.cat(vectors)
     embeddings_BTD = source[torch.zeros(shape.rows, length, dtype=torch.long)]
-    language.route.level_B = torch.zeros(shape.rows, dtype=torch.long)
+    language.route_rows(torch.zeros(shape.rows, dtype=torch.long))
     logits_MV = _logits(language, embeddings_BTD, shape)
     supervised_M = torch.zeros(shape.supervised_tokens, dtype=torch.long)
     return TokenPredictions(logits_MV, supervised_M, supervised_M)

@@ -9,7 +9,9 @@ the precision of x, and what is added to the feed-forward's output has it too.
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,12 +67,13 @@ class AdapterMixture(nn.Module):
             rows = {level: one_hot[:, [k]].repeat(1, width) for k, level in enumerate(levels)}
             self.router = nn.ParameterDict({level: nn.Parameter(row) for level, row in rows.items()})
 
-    def forward(self, x_BTD: Tensor, level_B: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor, level_B: Tensor, spans: Sequence["Span"] | None = None) -> Tensor:
         """Mix the adapters for each row.
 
         Args:
             x_BTD: input of the adapters. May hold several rows a level, one after the other (beams of a row).
             level_B: level of each row.
+            spans: for x of a single row that holds tokens of several levels: where they stand.
 
         Returns:
             What is to be added to the feed-forward's output: (B, T, D) in the precision of x.
@@ -81,7 +84,7 @@ class AdapterMixture(nn.Module):
         adapters = cast(list[Adapter], list(self.adapters.values()))
         if self.router is None:
             return adapters[0](x_BTD)
-        if x_BTD.shape[0] % level_B.shape[0]:
+        if spans is None and x_BTD.shape[0] % level_B.shape[0]:
             raise ValueError(
                 f"adapters: found {x_BTD.shape[0]} rows and {level_B.shape[0]} levels; expected one level a row, or "
                 "the same number of beams for every row. Give level_B one entry for each row of the batch."
@@ -96,6 +99,11 @@ class AdapterMixture(nn.Module):
         up_LD = torch.stack([gain * a.up.bias for gain, a in zip(gains_LD, adapters, strict=True)]).sum(0)
 
         hidden_BTR = nn.functional.linear(x_BTD, down_RD.to(dtype), down_R.to(dtype)).relu()
+        if spans is not None:
+            of_each = hidden_BTR[0].split([span.tokens for span in spans])
+            up_LD, up_LRD = up_LD.to(dtype), up_LRD.to(dtype)
+            routed = [torch.addmm(up_LD[level], hidden, up_LRD[level]) for (level, _), hidden in zip(spans, of_each, strict=True)]
+            return torch.cat(routed)[None].to(dtype)
         hidden_BTR = hidden_BTR.reshape(level_B.shape[0], -1, down_R.shape[0])  # beams of a row share its matrix
         routed = torch.baddbmm(up_LD.to(dtype)[level_B, None], hidden_BTR, up_LRD.to(dtype)[level_B])
         return routed.view_as(x_BTD).to(dtype)
@@ -122,13 +130,37 @@ class AdapterMixture(nn.Module):
             self.router = None
 
 
+class Span(NamedTuple):
+    """Tokens of one level that follow each other."""
+
+    level: int
+    tokens: int
+
+
 class Route:
     """Levels of the rows that are in the model now, shared by all its mixtures.
 
     Set by each forward pass and kept until the next, so that activation checkpointing recomputes with the same levels.
+
+    Attributes:
+        level_B: of each row.
+        spans: of each token, where rows stand one behind the other in a single one; None where each has its own.
     """
 
     level_B: Tensor | None = None
+    spans: Sequence[Span] | None = None
+
+    def set(self, level_B: Tensor, lengths: Sequence[int] | None = None) -> None:
+        """The rows that come next.
+
+        Args:
+            level_B: level of each.
+            lengths: tokens of each, where they stand one behind the other; rows of a level are best side by side.
+        """
+        self.level_B, self.spans = level_B, None
+        if lengths is not None:
+            by_level = groupby(zip(level_B.tolist(), lengths, strict=True), key=itemgetter(0))
+            self.spans = [Span(level, sum(length for _, length in rows)) for level, rows in by_level]
 
 
 class AdaptedFeedForward(nn.Module):
@@ -148,4 +180,4 @@ class AdaptedFeedForward(nn.Module):
         self.route = route
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.original(x_BTD) + self.mixture(x_BTD, self.route.level_B)
+        return self.original(x_BTD) + self.mixture(x_BTD, self.route.level_B, self.route.spans)

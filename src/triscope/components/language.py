@@ -22,6 +22,7 @@ from transformers.generation.streamers import BaseStreamer
 from triscope.components.adapters import AdaptedFeedForward, AdapterMixture, Route
 from triscope.components.lora import LoraOptions, add_lora
 from triscope.components.packing import packed
+from triscope.components.unpadded_t5 import can_read_unpadded, decode, encode, prepare
 from triscope.hardware import chosen_dtype
 from triscope.packaged import resolve
 
@@ -74,6 +75,7 @@ class LanguageModel(nn.Module):
         config_overrides: fields of the model's configuration to change, such as `dense_act_fn: gelu` for the exact GELU
             that LION runs FlanT5 with.
         attention: "auto" is "sdpa" but for bfloat16 on a CPU (see `_attention`).
+        unpadded: in training, let a T5 read rows one behind the other, without padding (`unpadded_t5`). The same numbers.
         activation_checkpointing: recompute each layer in the backward pass instead of storing its activations.
         lora: low-rank adaptations of the language model's matrices, which every stage trains; None for none.
 
@@ -82,7 +84,7 @@ class LanguageModel(nn.Module):
         seq2seq: True for encoder-decoder models.
         random_weights: True if no weights were read.
         is_4bit: True if the weights of its layers are packed into 4 bits (on the meta device: would be).
-        route: the levels of the rows that are in the model now.
+        route, answer_route: the levels of the rows that are in the model now; the second in the decoder of a seq2seq model.
 
     Raises:
         ValueError: a field of `config_overrides` that the configuration does not have, an architecture whose
@@ -98,6 +100,7 @@ class LanguageModel(nn.Module):
         levels: Sequence[str] = ("region", "image"),
         config_overrides: dict[str, Any] | None = None,
         attention: AttentionImplementation = "auto",
+        unpadded: bool = True,
         activation_checkpointing: bool = False,
         lora: LoraOptions | None = None,
     ) -> None:
@@ -113,12 +116,16 @@ class LanguageModel(nn.Module):
         self.width: int = config.hidden_size
         if lora is not None:
             add_lora(self.model, lora)
-        self.route = Route()
+        self.unpadded = unpadded and can_read_unpadded(self.model)
+        if self.unpadded:
+            prepare(self.model)
+        self.route, self.answer_route = Route(), Route()
         if adapter_bottleneck is not None:
             for name in _feed_forward_names(self.model):
                 mixture = AdapterMixture(self.width, levels, adapter_bottleneck)
                 original = self.model.get_submodule(name)
-                self.model.set_submodule(name, AdaptedFeedForward(original, mixture, self.route))
+                route = self.answer_route if self.seq2seq and name.startswith("decoder.") else self.route
+                self.model.set_submodule(name, AdaptedFeedForward(original, mixture, route))
         if activation_checkpointing:
             # Renamed in transformers 5.23, where the older name warns.
             name = "activation_checkpointing_enable"
@@ -170,9 +177,9 @@ class LanguageModel(nn.Module):
         Raises:
             ValueError: seq2seq only, a row that goes on behind its supervised tokens.
         """
-        self.route.level_B = level_B
+        self.route_rows(level_B)
         if self.seq2seq:
-            return self._predict_seq2seq(embeddings_BTD, valid_BT, labels_BT)
+            return self._predict_seq2seq(embeddings_BTD, valid_BT, labels_BT, level_B)
         if shared_prefix is not None:
             return self._predict_behind_prefix(embeddings_BTD, valid_BT, labels_BT, shared_prefix)
         return self._predict_causal(embeddings_BTD, valid_BT, labels_BT)
@@ -218,7 +225,7 @@ class LanguageModel(nn.Module):
                 f"generate: found {len(embeddings_BTD)} row(s) and {beams} beam(s); expected one of each to tell tokens as "
                 "they are written. Ask one question at a time, with beams: 1."
             )
-        self.route.level_B = level_B
+        self.route_rows(level_B)
         defaults = self.model.generation_config
         ends = defaults.eos_token_id if isinstance(defaults.eos_token_id, list) else [defaults.eos_token_id]
         padding = defaults.pad_token_id if defaults.pad_token_id is not None else ends[0]
@@ -235,6 +242,11 @@ class LanguageModel(nn.Module):
         )
         first = 1 if self.seq2seq else 0  # a decoder's rows begin with the start token
         return [_until(ids[first:], {*ends, padding}) for ids in written_BA.tolist()]
+
+    def route_rows(self, level_B: Tensor) -> None:
+        """Let the adapters know the levels of the rows that come next, each a row of its own."""
+        self.route.set(level_B)
+        self.answer_route.set(level_B)
 
     def layers(self) -> list[nn.Module]:
         """The transformer layers: what is sharded and recomputed one by one."""
@@ -260,11 +272,11 @@ class LanguageModel(nn.Module):
     ) -> TokenPredictions:
         level_B = self.route.level_B
         assert level_B is not None
-        self.route.level_B = level_B[prefix.row_U]
+        self.route_rows(level_B[prefix.row_U])
         read = self.model.base_model(inputs_embeds=embeddings_BTD[prefix.row_U, : prefix.length], use_cache=True)
         keys_and_values = read.past_key_values
         keys_and_values.batch_select_indices(prefix.prefix_B)
-        self.route.level_B = level_B
+        self.route_rows(level_B)
         hidden_BTD = self.model.base_model(
             inputs_embeds=embeddings_BTD[:, prefix.length :],
             attention_mask=valid_BT.long(),
@@ -281,7 +293,9 @@ class LanguageModel(nn.Module):
         logits_MV = self.model.get_output_embeddings()(hidden_BTD[:, :-1][predicts_BT])
         return TokenPredictions(logits_MV, next_BT[predicts_BT], predicts_BT.nonzero()[:, 0])
 
-    def _predict_seq2seq(self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor) -> TokenPredictions:
+    def _predict_seq2seq(
+        self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, level_B: Tensor
+    ) -> TokenPredictions:
         supervised_BT = labels_BT != IGNORED_LABEL
         read_BT = valid_BT & ~supervised_BT
         behind_B = (read_BT & (supervised_BT.cumsum(1) > 0)).any(1)
@@ -290,6 +304,8 @@ class LanguageModel(nn.Module):
                 f"seq2seq: found tokens to read behind the supervised ones in row {int(behind_B.nonzero()[0])}; "
                 "expected the answer to end the row. Supervise the last answer of a conversation only."
             )
+        if self.unpadded:
+            return self._predict_unpadded(embeddings_BTD, read_BT, labels_BT, level_B)
         # What is read is one stretch of a row, so a column that no row reads lies outside and can go.
         read_columns = read_BT.any(0)
         answer_lengths_B = supervised_BT.sum(1)
@@ -305,6 +321,31 @@ class LanguageModel(nn.Module):
             use_cache=False,
         ).logits
         return TokenPredictions(logits_BAV[is_answer_BA], labels_BT[supervised_BT], is_answer_BA.nonzero()[:, 0])
+
+    def _predict_unpadded(
+        self, embeddings_BTD: Tensor, read_BT: Tensor, labels_BT: Tensor, level_B: Tensor
+    ) -> TokenPredictions:
+        order_B = level_B.argsort(stable=True)  # rows of a level side by side
+        read_BT, labels_BT = read_BT[order_B], labels_BT[order_B]
+        supervised_BT = labels_BT != IGNORED_LABEL
+        # A row without an answer gets one token of it, which nobody looks at: the decoder runs in any case, as other ranks
+        # may wait for it.
+        answer_lengths_B = supervised_BT.sum(1)
+        lengths, answer_lengths = read_BT.sum(1).tolist(), answer_lengths_B.clamp(min=1).tolist()
+        row_A = torch.arange(len(labels_BT), device=labels_BT.device).repeat_interleave(answer_lengths_B.clamp(min=1))
+        is_answer_A = answer_lengths_B[row_A] > 0
+        ids_A = labels_BT.new_zeros(len(row_A))
+        ids_A[is_answer_A] = labels_BT[supervised_BT]
+        self.route.set(level_B[order_B], lengths)
+        self.answer_route.set(level_B[order_B], answer_lengths)
+
+        encoded_ED = encode(self.model, embeddings_BTD[order_B][read_BT], lengths)
+        hidden_AD = decode(self.model, ids_A, answer_lengths, encoded_ED, lengths)
+
+        in_row_order_M = order_B[row_A[is_answer_A]].argsort(stable=True)
+        taken_M = is_answer_A.nonzero()[:, 0][in_row_order_M]
+        logits_MV = self.model.get_output_embeddings()(hidden_AD[taken_M])
+        return TokenPredictions(logits_MV, ids_A[taken_M], order_B[row_A[taken_M]])
 
 
 class _TokenStream(BaseStreamer):
