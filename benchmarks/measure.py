@@ -35,7 +35,9 @@ class Timing:
         return {"median": statistics.median(rates), "lowest": min(rates), "highest": max(rates)}
 
 
-def in_turns(work: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[], float], warm_up: int = 1) -> dict[str, Timing]:
+def in_turns(
+    work: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[], float], warm_up: int = 1
+) -> dict[str, Timing]:
     """Time each way of working once a round, every other round in reverse order.
 
     Args:

@@ -311,7 +311,8 @@ def test_a_tied_t5_scales_its_head_and_an_untied_one_has_its_own(folders):
     for language, scale in ((tied, 64**-0.5), (untied, 1.0)):
         language.eval()
         states = []
-        language.model.decoder.register_forward_hook(lambda stack, inputs, output, to=states: to.append(output[0]))
+        norm = language.model.decoder.final_layer_norm  # the last that happens to the states before the head
+        norm.register_forward_hook(lambda norm, inputs, output, to=states: to.append(output))
         tensors = batch(language, lengths=(6,))
         logits = language(**tensors).logits_MV
         expected = states[0][0] @ language.model.lm_head.weight.T * scale

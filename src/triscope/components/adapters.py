@@ -102,8 +102,8 @@ class AdapterMixture(nn.Module):
         if spans is not None:
             of_each = hidden_BTR[0].split([span.tokens for span in spans])
             up_LD, up_LRD = up_LD.to(dtype), up_LRD.to(dtype)
-            routed = [torch.addmm(up_LD[level], hidden, up_LRD[level]) for (level, _), hidden in zip(spans, of_each, strict=True)]
-            return torch.cat(routed)[None].to(dtype)
+            parts = [torch.addmm(up_LD[level], hidden, up_LRD[level]) for (level, _), hidden in zip(spans, of_each, strict=True)]
+            return torch.cat(parts)[None].to(dtype)
         hidden_BTR = hidden_BTR.reshape(level_B.shape[0], -1, down_R.shape[0])  # beams of a row share its matrix
         routed = torch.baddbmm(up_LD.to(dtype)[level_B, None], hidden_BTR, up_LRD.to(dtype)[level_B])
         return routed.view_as(x_BTD).to(dtype)
