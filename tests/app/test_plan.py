@@ -61,7 +61,7 @@ def test_the_memory_is_within_15_percent_of_what_is_measured(base, kind, checkpo
 
 
 def test_checkpointing_saves_memory_in_the_plan(base):
-    shape = StepShape(8, 8, 8, 1, 200, 20, 160, 20)
+    shape = StepShape(8, 8, 8, 1, 200, 20, 160, 20, 8 * 200)
     without, with_it = (
         plan_memory(RegionLevelStage(lambda on=on: tiny_model(base, checkpointing=on)), shape, autocast=False).step  # type: ignore[misc]
         for on in (False, True)

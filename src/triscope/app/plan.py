@@ -21,7 +21,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from triscope.cli import TriscopeCLI
+from triscope.components.adapters import Span
 from triscope.components.language import TokenPredictions
+from triscope.components.unpadded_t5 import decode, encode
 from triscope.data.batch import Batch, Placeholder
 from triscope.data.datamodule import DataModule
 from triscope.data.errors import TriscopeError
@@ -48,6 +50,7 @@ class StepShape:
         answer_tokens: supervised, of the longest answer.
         supervised_tokens: of all rows.
         question_tokens: S.
+        all_text_tokens: of all rows, without those of images.
     """
 
     rows: int
@@ -58,6 +61,7 @@ class StepShape:
     answer_tokens: int
     supervised_tokens: int
     question_tokens: int
+    all_text_tokens: int
 
     @classmethod
     def of(cls, batch: Batch) -> "StepShape":
@@ -73,6 +77,7 @@ class StepShape:
             answer_tokens=int(answer_B.max()),
             supervised_tokens=int(answer_B.sum()),
             question_tokens=batch.question_ids_BS.shape[1],
+            all_text_tokens=int(text_BT.sum()),
         )
 
 
@@ -235,6 +240,16 @@ def _predict(model: VisualLanguageModel, shape: StepShape) -> TokenPredictions:
 def _logits(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> Tensor:
     rows, length, _ = embeddings_BTD.shape
     first_M = torch.zeros(shape.supervised_tokens, dtype=torch.long)
+    if language.unpadded:
+        image_tokens = (length - shape.text_tokens) // shape.images_per_row * shape.pairs
+        lengths = _evenly(shape.all_text_tokens - shape.supervised_tokens + image_tokens, rows)
+        answer_lengths = _evenly(max(rows, shape.supervised_tokens), rows)
+        language.route.spans, language.answer_route.spans = [Span(0, sum(lengths))], [Span(0, sum(answer_lengths))]
+        embeddings_ED = embeddings_BTD.flatten(0, 1)[torch.zeros(sum(lengths), dtype=torch.long)]
+        encoded_ED = encode(language.model, embeddings_ED, lengths)
+        answers_A = torch.zeros(sum(answer_lengths), dtype=torch.long)
+        hidden_AD = decode(language.model, answers_A, answer_lengths, encoded_ED, lengths)
+        return language.model.get_output_embeddings()(hidden_AD[first_M])
     if language.seq2seq:
         read = length - shape.answer_tokens
         logits_BAV = language.model(
@@ -251,6 +266,11 @@ def _logits(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> Tensor:
         use_cache=False,
     ).last_hidden_state
     return language.model.get_output_embeddings()(hidden_BTD.flatten(0, 1)[first_M])
+
+
+def _evenly(tokens: int, rows: int) -> list[int]:
+    """So many tokens as rows of about the same length, each of one at least."""
+    return [max(1, tokens // rows + (row < tokens % rows)) for row in range(rows)]
 
 
 # The command ----------------------------------------------------------------------------------------------------------
@@ -324,6 +344,7 @@ def full_shape(style: PromptStyle, rows: int, images: int) -> StepShape:
         answer_tokens=style.max_answer_tokens,
         supervised_tokens=rows * style.max_answer_tokens,
         question_tokens=style.max_question_tokens,
+        all_text_tokens=rows * (style.max_prompt_tokens + style.max_answer_tokens),
     )
 
 
