@@ -146,3 +146,15 @@ def test_what_is_said_of_a_group_of_pictures_is_scored_as_a_caption(task):
     found = score([Prediction(row(f"{name}:0", task, truth), truth[0]) for name in "ab"])
     assert found.keys() == {f"image/{task}_{measure}" for measure in ("bleu4", "cider", "rouge_l")}
     assert found[f"image/{task}_rouge_l"].value == 1
+
+
+def test_a_circular_question_counts_if_every_order_of_its_choices_is_answered_rightly():
+    always = [Prediction(row(f"a:{order}", "circular_choice"), "dog") for order in range(4)]
+    once = [Prediction(row(f"b:{order}", "circular_choice"), "dog" if order == 0 else "cat") for order in range(4)]
+    assert values(always + once) == pytest.approx({"image/circular_choice_acc": 1 / 2, "image/circular_choice_pass_acc": 5 / 8})
+
+
+@pytest.mark.parametrize(("said_by", "accuracy"), [(0, 0.0), (1, 1 / 3), (2, 2 / 3), (3, 1.0), (9, 1.0)])
+def test_a_direct_answer_is_right_as_far_as_three_people_gave_it(said_by, accuracy):
+    asked = row("a:0", "direct_answer", ("dog",) * said_by + ("cat",) * (10 - said_by))
+    assert values([Prediction(asked, "dog")]) == pytest.approx({"image/direct_answer_acc": accuracy})

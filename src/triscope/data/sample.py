@@ -80,8 +80,8 @@ class Turn:
         prompt: text with markers `<image:k>` and `<region:k>`. Without any image marker, all images stand before it.
         answers: references; the first is the training target. May contain `<region:k>`: the answer is that box.
         candidates: the closed list to rank, if the task has one.
-        content: what is asked, without words around it, such as the phrase to find; empty where the prompt is just that. A
-            benchmark puts its own words around it (`triscope.data.wording`).
+        content: what is asked, without words around it, such as the phrase to find; empty where the prompt is just that.
+            Kept so that a benchmark can put its own words around it.
         id: the question's number in its data set, for official files of results.
     """
 

@@ -6,6 +6,10 @@
     question     vqa_acc (ten references, as VQA v2)  acc (otherwise)
     yes_no, statement    acc (of the first `yes` or `no`)  consistency (share of statements that are judged rightly of all
                          their pictures, where samples name their `statement`, as NLVR's do)
+    presence     acc  precision  recall  f1  yes_share (POPE)
+    yes_no_pair  acc  acc_plus (both questions about a picture are answered rightly: MME)
+    circular_choice  acc (a question counts if it is answered rightly in every order of its choices: MMBench)  pass_acc
+    direct_answer    acc (min(people who said the same / 3, 1): A-OKVQA)
     pointing...  acc@0.5  mean_iou  well_formed
     any other    acc (exact match: count, color, relation, recognition, ...)
 
@@ -14,14 +18,15 @@ A score is named `{level}/{task}_{score}`, such as `region/pointing_acc@0.5`. Sc
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from triscope.data.batch import Row
 from triscope.data.boxes import Box
-from triscope.evaluation import boxes, captions
+from triscope.evaluation import boxes, captions, yes_no
 from triscope.evaluation.intervals import Items, Score
 from triscope.evaluation.matching import exact_match, noun_counts, yes_no_match
 from triscope.evaluation.predictions import Prediction, distinct
@@ -119,11 +124,45 @@ def _yes_no(predictions: Sequence[Prediction]) -> Items:
 
 def _consistency(predictions: Sequence[Prediction]) -> Items:
     """NLVR's second score (Suhr et al. 2019): a statement counts if every row about it is right."""
-    right: dict[str, list[float]] = defaultdict(list)
-    for item in predictions:
-        right[_statement(item.row)].append(yes_no_match(item.text, item.row.answers))
-    shares = [(min(right[key]) / len(right[key]), 1 / len(right[key])) for key in (_statement(item.row) for item in predictions)]
+    right = [yes_no_match(item.text, item.row.answers) for item in predictions]
+    return _all_right(right, [_statement(item.row) for item in predictions])
+
+
+def _all_right(right: Iterable[bool], groups: Sequence[str]) -> Items:
+    """The share of groups of rows in which every row is right."""
+    by_group: dict[str, list[bool]] = defaultdict(list)
+    for is_right, group in zip(right, groups, strict=True):
+        by_group[group].append(is_right)
+    shares = [(all(by_group[group]) / len(by_group[group]), 1 / len(by_group[group])) for group in groups]
     return Items(np.array(shares, dtype=np.float64))
+
+
+def _presence(combine: Callable[[np.ndarray], float], predictions: Sequence[Prediction]) -> Items:
+    """A score of POPE."""
+    answers = [item.row.answers[0] for item in predictions]
+    return Items(yes_no.pope_counts([item.text for item in predictions], answers), combine)
+
+
+def _mme(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean(_mme_right(predictions))
+
+
+def _mme_plus(predictions: Sequence[Prediction]) -> Items:
+    return _all_right(_mme_right(predictions), [picture_of(item.row) for item in predictions])
+
+
+def _mme_right(predictions: Sequence[Prediction]) -> list[bool]:
+    return [yes_no.mme_answer(item.text) == item.row.answers[0] for item in predictions]
+
+
+def _circular(predictions: Sequence[Prediction]) -> Items:
+    """The passes of a question are conversations of one sample."""
+    right = [exact_match(item.text, item.row.answers) for item in predictions]
+    return _all_right(right, [picture_of(item.row) for item in predictions])
+
+
+def _direct(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean([min(1.0, item.row.answers.count(item.text.strip()) / 3) for item in predictions])
 
 
 def _statement(row: Row) -> str:
@@ -195,5 +234,15 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
         Measure("acc", _exact, lambda row: len(row.answers) != VQA_REFERENCES),
     ),
     "yes_no": (Measure("acc", _yes_no),),
+    "presence": (
+        Measure("acc", partial(_presence, yes_no.accuracy)),
+        Measure("precision", partial(_presence, yes_no.precision)),
+        Measure("recall", partial(_presence, yes_no.recall)),
+        Measure("f1", partial(_presence, yes_no.f1)),
+        Measure("yes_share", partial(_presence, yes_no.yes_share)),
+    ),
+    "yes_no_pair": (Measure("acc", _mme), Measure("acc_plus", _mme_plus)),
+    "circular_choice": (Measure("acc", _circular), Measure("pass_acc", _exact)),
+    "direct_answer": (Measure("acc", _direct),),
     "statement": (Measure("acc", _yes_no), Measure("consistency", _consistency, lambda row: bool(_statement(row)))),
 }

@@ -1,5 +1,7 @@
 """Training a small language model on text alone, before it is frozen and given eyes."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,8 @@ class PhraseReader(VisualLanguageModel):
     def __init__(self, noise: float = 0.3, **parts) -> None:
         super().__init__(**parts)
         self._noise = noise
-        self._marks = [self.language.tokenizer.convert_tokens_to_ids(mark) for mark in (PHRASE_BEGIN, PHRASE_END, SEPARATOR)]
+        tokenizer: Any = self.language.tokenizer
+        self._marks = [tokenizer.convert_tokens_to_ids(mark) for mark in (PHRASE_BEGIN, PHRASE_END, SEPARATOR)]
 
     def embed_text(self, ids_BT: Tensor, kept_BT: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings with phrases folded."""
