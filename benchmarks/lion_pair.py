@@ -148,7 +148,7 @@ class Work:
         sizes: of the models.
         device: "cpu", in float32, or "cuda", in bfloat16 with trained parts in float32.
         language: more arguments of our language model, such as `activation_checkpointing`.
-        vision: more arguments of our vision encoder.
+        picture_a_row: whether every row has a picture of its own, though it is the same: as without this project's batches.
     """
 
     stage: int
@@ -157,12 +157,15 @@ class Work:
     sizes: Sizes
     device: str = "cpu"
     language: tuple[tuple[str, Any], ...] = ()
-    vision: tuple[tuple[str, Any], ...] = ()
+    picture_a_row: bool = False
 
     def batch(self) -> Batch:
         """The rows, on the CPU."""
         sizes, images = self.sizes, self.rows // self.questions
-        return rows_of(self.stage, images, self.questions, sizes.image_size, sizes.vocabulary, sizes.question_vocabulary)
+        batch = rows_of(self.stage, images, self.questions, sizes.image_size, sizes.vocabulary, sizes.question_vocabulary)
+        if not self.picture_a_row:
+            return batch
+        return replace(batch, pixels_ICHW=batch.pixels_ICHW[batch.pair_image_N], pair_image_N=torch.arange(len(batch)))
 
     def precision(self) -> AbstractContextManager:
         """How matrices are multiplied."""
@@ -290,7 +293,7 @@ def our_model(work: Work) -> VisualLanguageModel:
             partial(
                 VisualLanguageModel,
                 language=partial(LanguageModel, folder, **language),
-                vision=partial(VisionEncoder, **tower, **precision, **dict(work.vision)),
+                vision=partial(VisionEncoder, **tower, **precision),
                 bridges={
                     "qformer": partial(QFormerBridge, **qformer, dropout=0.0),
                     "aggregator": partial(AggregatorBridge, **aggregator, dropout=0.0),

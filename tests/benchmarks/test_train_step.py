@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from benchmarks.lion_pair import TINY, Work, both_arms
-from benchmarks.train_step import check_same, main
+from benchmarks.lion_pair import TINY, Work, both_arms, our_arm
+from benchmarks.train_step import LEVERS, check_same, evaluated, main
 
 WORK = Work(stage=3, questions=6, rows=6, sizes=TINY)
 
@@ -48,3 +48,15 @@ def test_json_has_the_ratios_and_each_figure(capsys):
         assert figure["speed_ratio"]["median"] > 0 and figure["peak_mib"]["ours"] > 1
         assert figure["loss"]["ours"] == pytest.approx(figure["loss"]["hugging_face"], rel=1e-4)
     assert printed["machine"]["commit"]
+
+
+@pytest.mark.parametrize("change", LEVERS.values(), ids=LEVERS)
+def test_a_lever_changes_no_loss(change):
+    whole, without = our_arm(WORK), our_arm(replace(WORK, **change))
+    without.model.load_state_dict(whole.model.state_dict())
+    assert_close(evaluated(whole), evaluated(without), rtol=1e-4, atol=0)
+
+
+def test_the_profile_tells_shares(capsys):
+    main(["--profile", "--sizes", "tiny", "--rows", "6", "--stages", "2"])
+    assert "| stage 2: operator | share of the step |" in (printed := capsys.readouterr().out) and "`aten::mm`" in printed
