@@ -8,16 +8,19 @@ import warnings
 from pathlib import Path
 
 import lightning.pytorch as lightning
+import yaml
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
-from triscope.callbacks import DataHealth, PartsTable, PictureBoard, RoutingPicture, Throughput
+from triscope.callbacks import DataHealth, PartsTable, PictureBoard, RoutingPicture, RunTables, Throughput
+from triscope.callbacks.run_tables import wandb_loggers
 from triscope.checkpoints.folder import folders_as_recipes
 from triscope.checkpoints.whole import WholeCheckpoints
 from triscope.data.datamodule import DataModule
 from triscope.data.errors import ConfigurationError, TriscopeError
 from triscope.stages import Stage
+from triscope.version import __version__
 
 HELP = """\
 triscope: language models that see the whole image, its regions, and several images at once
@@ -51,6 +54,10 @@ class SaveRunConfig(SaveConfigCallback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Save before the first step."""
         super().setup(trainer, pl_module, "fit")
+        if trainer.is_global_zero:
+            resolved = yaml.safe_load((Path(trainer.default_root_dir) / "config.yaml").read_text())
+            for logger in wandb_loggers(trainer):
+                logger.experiment.config.update({"triscope": __version__, "configuration": resolved}, allow_val_change=True)
 
 
 class TriscopeCLI(LightningCLI):
@@ -115,7 +122,9 @@ def run_loggers(folder: str | Path, wandb: str = "offline") -> list[Logger]:
     loggers: list[Logger] = [_csv_logger(folder)]
     if wandb != "disabled":
         os.environ.setdefault("WANDB_SILENT", "true")
-        loggers.append(WandbLogger(name=str(folder), project="triscope", save_dir=folder, offline=wandb == "offline"))
+        online = wandb == "online"  # checkpoints are then kept there too, as artifacts
+        options = {"name": str(folder), "project": "triscope", "save_dir": folder}
+        loggers.append(WandbLogger(**options, offline=not online, log_model=online))
     return loggers
 
 
@@ -137,6 +146,7 @@ def run_callbacks() -> list[lightning.Callback]:
         DataHealth(),
         PictureBoard(),
         RoutingPicture(),
+        RunTables(),
         Throughput(),  # behind the pictures: drawing them is no waiting for data
         TQDMProgressBar(refresh_rate=10),
     ]

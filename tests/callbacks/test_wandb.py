@@ -1,9 +1,13 @@
 """The offline W&B run is read back: what was promised to be logged was logged."""
 
+import json
+
 import wandb
+import yaml
 from PIL import Image
 
 from tests.callbacks.logged import csv_rows, wandb_history
+from triscope.version import __version__
 
 EVERY_STEP = {
     "train/loss",
@@ -58,3 +62,32 @@ def test_the_csv_file_says_the_same(run_folder):
 
 def test_a_run_is_finished_so_that_the_next_one_is_another(run_folder):
     assert wandb.run is None
+
+
+def table(run_folder, name: str) -> dict:
+    """A logged table, the last of its name."""
+    (media,) = run_folder.glob("wandb/offline-run-*/files")
+    files = sorted(media.glob(f"media/table/{name}_*.table.json"), key=lambda file: int(file.name.split("_")[1]))
+    return json.loads(files[-1].read_text())
+
+
+def test_parts_and_data_are_tables(run_folder):
+    parts, sets = table(run_folder, "parts/table"), table(run_folder, "data/sets")
+    assert parts["columns"][:2] == ["part", "state"]
+    assert {row[0] for row in parts["data"] if row[1] == "trained"} >= {"qformer", "aggregator", "router"}
+    by_split = {(row[0], row[2], row[4]) for row in sets["data"]}
+    assert ("validation", 4, 8) in by_split and all(len(row[-1]) == 64 for row in sets["data"])
+
+
+def test_the_answers_of_a_validation_can_be_searched(run_folder):
+    answers = table(run_folder, "answers/validation")
+    assert answers["columns"] == ["set", "task", "level", "question", "said", "true", "is the reference", "key"]
+    assert {row[1] for row in answers["data"]} == {"vqa", "pointing"} and len(answers["data"]) == 8
+    assert all(row[6] == (row[4] == row[5]) for row in answers["data"])
+
+
+def test_configuration_and_version_are_kept(run_folder):
+    (config,) = run_folder.glob("wandb/offline-run-*/files/config.yaml")
+    kept = yaml.safe_load(config.read_text())
+    assert kept["triscope"]["value"] == __version__
+    assert kept["configuration"]["value"]["trainer"]["max_steps"] == 4

@@ -24,6 +24,17 @@ class PartsTable(lightning.Callback):
 
 def parts_table(stage: Stage, parameter_groups: list[dict]) -> str:
     """The parts of a stage's model as text, a line each and a total."""
+    lines = parts_rows(stage, parameter_groups)
+    trained = sum(parameter.numel() for _, parameter in stage.trained_parameters())
+    total = sum(parameter.numel() for parameter in stage.model.parameters())
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    text = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    text.insert(1, "-+-".join("-" * width for width in widths))
+    return "\n".join([*text, f"{trained:,} of {total:,} parameters train ({trained / total:.1%})"])
+
+
+def parts_rows(stage: Stage, parameter_groups: list[dict]) -> list[tuple[str, ...]]:
+    """The heads of the table, then the cells of each part."""
     rate_of = {id(parameter): group.get("initial_lr", group["lr"]) for group in parameter_groups for parameter in group["params"]}
     parts: dict[str, list] = defaultdict(list)
     for name, parameter in stage.model.named_parameters():
@@ -42,9 +53,4 @@ def parts_table(stage: Stage, parameter_groups: list[dict]) -> str:
                 stage.origin.get(part, "its initialisation" if trains else "the base model"),
             )
         )
-    trained = sum(parameter.numel() for _, parameter in stage.trained_parameters())
-    total = sum(parameter.numel() for parameter in stage.model.parameters())
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    text = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    text.insert(1, "-+-".join("-" * width for width in widths))
-    return "\n".join([*text, f"{trained:,} of {total:,} parameters train ({trained / total:.1%})"])
+    return lines

@@ -1,0 +1,71 @@
+"""What a reader of a W&B run looks up: the parts, the data, and the answers, as tables that can be searched."""
+
+from typing import Any
+
+import lightning.pytorch as lightning
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from triscope.callbacks.parts_table import parts_rows
+from triscope.data.controls import PLAIN
+from triscope.data.datamodule import DataModule
+from triscope.evaluation.predictions import Prediction
+from triscope.stages.base import Stage
+
+ANSWERS = ("set", "task", "level", "question", "said", "true", "is the reference", "key")
+SETS = ("split", "folder", "samples", "images", "conversations", "tasks", "fingerprint")
+
+
+class RunTables(lightning.Callback):
+    """Logs to W&B, where it is on: `parts/table` and `data/sets` at the start, `answers/validation` after each validation.
+
+    Args:
+        most_answers: at most so many answers of a validation.
+    """
+
+    def __init__(self, most_answers: int = 500) -> None:
+        self.most_answers = most_answers
+
+    @rank_zero_only
+    def on_train_start(self, trainer: Any, stage: Stage) -> None:
+        """The parts and the data of the run."""
+        groups = trainer.optimizers[0].param_groups if trainer.optimizers else []
+        heads, *parts = parts_rows(stage, groups)
+        for logger in wandb_loggers(trainer):
+            logger.log_table("parts/table", columns=list(heads), data=[list(row) for row in parts])
+            logger.log_table("data/sets", columns=list(SETS), data=set_rows(trainer.datamodule))
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: lightning.Trainer, stage: Stage) -> None:
+        """What was asked, said and true."""
+        if trainer.sanity_checking:
+            return
+        rows = [
+            answer_row(name, prediction) for name, by_control in stage.predictions.items() for prediction in by_control[PLAIN]
+        ]
+        for logger in wandb_loggers(trainer) if rows else []:
+            logger.log_table("answers/validation", columns=list(ANSWERS), data=rows[: self.most_answers])
+
+
+def wandb_loggers(trainer: lightning.Trainer) -> list[WandbLogger]:
+    """Those of a trainer that write to W&B."""
+    return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+
+
+def answer_row(name: str, prediction: Prediction) -> list[Any]:
+    """An answer as a row of `ANSWERS`."""
+    row, is_reference = prediction.row, prediction.text in prediction.row.answers
+    return [name, row.task, str(row.level), row.prompt, prediction.text, row.answers[0], is_reference, row.key]
+
+
+def set_rows(data: DataModule) -> list[list[Any]]:
+    """The sets of shards of a run as rows of `SETS`."""
+    folders = [("train", folder) for folder in data.train]
+    folders += [("validation", folder) for folder in data.evaluated["validation"].values()]
+    rows = []
+    for split, folder in folders:
+        shards = data.shards(folder)
+        tasks = ", ".join(f"{task} {count}" for task, count in sorted(shards.counts.tasks.items()))
+        conversations = sum(shards.counts.levels.values())
+        rows.append([split, folder, len(shards), shards.counts.images, conversations, tasks, shards.fingerprint])
+    return rows
