@@ -30,6 +30,17 @@ def wandb_history(folder: Path) -> list[dict]:
     return rows
 
 
+def wandb_config(folder: Path) -> dict:
+    """What was kept in W&B's configuration of the run."""
+    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    kept = {}
+    for content in _records(file.read_bytes()):
+        record = wandb_internal_pb2.Record.FromString(content)
+        items = {"config": record.config, "run": record.run.config}.get(record.WhichOneof("record_type"))
+        kept |= {item.key or item.nested_key[0]: json.loads(item.value_json) for item in (items.update if items else ())}
+    return kept
+
+
 def _records(content: bytes) -> Iterator[bytes]:
     """Records of a LevelDB log: pieces of (checksum, length, kind), none across the border of two blocks."""
     place, record = _HEADER, b""

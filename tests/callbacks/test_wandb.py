@@ -3,10 +3,9 @@
 import json
 
 import wandb
-import yaml
 from PIL import Image
 
-from tests.callbacks.logged import csv_rows, wandb_history
+from tests.callbacks.logged import csv_rows, wandb_config, wandb_history
 from triscope.version import __version__
 
 EVERY_STEP = {
@@ -87,7 +86,6 @@ def test_the_answers_of_a_validation_can_be_searched(run_folder):
 
 
 def test_configuration_and_version_are_kept(run_folder):
-    (config,) = run_folder.glob("wandb/offline-run-*/files/config.yaml")
-    kept = yaml.safe_load(config.read_text())
-    assert kept["triscope"]["value"] == __version__
-    assert kept["configuration"]["value"]["trainer"]["max_steps"] == 4
+    kept = wandb_config(run_folder)
+    assert kept["triscope"] == __version__
+    assert kept["configuration"]["trainer"]["max_steps"] == 4
