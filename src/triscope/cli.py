@@ -123,8 +123,8 @@ def run_loggers(folder: str | Path, wandb: str = "offline") -> list[Logger]:
     if wandb != "disabled":
         os.environ.setdefault("WANDB_SILENT", "true")
         online = wandb == "online"  # checkpoints are then kept there too, as artifacts
-        options = {"name": str(folder), "project": "triscope", "save_dir": folder}
-        loggers.append(WandbLogger(**options, offline=not online, log_model=online))
+        logger = WandbLogger(name=str(folder), project="triscope", save_dir=folder, offline=not online, log_model=online)
+        loggers.append(logger)
     return loggers
 
 

@@ -39,7 +39,7 @@ def parts_rows(stage: Stage, parameter_groups: list[dict]) -> list[tuple[str, ..
     parts: dict[str, list] = defaultdict(list)
     for name, parameter in stage.model.named_parameters():
         parts[stage.model.part_of(name)].append(parameter)
-    lines = [("part", "state", "parameters", "precision", "learning rate", "from")]
+    lines: list[tuple[str, ...]] = [("part", "state", "parameters", "precision", "learning rate", "from")]
     for part, parameters in parts.items():
         trains = any(parameter.requires_grad for parameter in parameters)
         rates = sorted({rate_of[id(parameter)] for parameter in parameters if id(parameter) in rate_of})
