@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_pipelines.reading import keyed, read_list
-from data_pipelines.sources.coco_names import OTHER_NAMES
+from data_pipelines.sources.coco_names import longer_names, names_of
 from data_pipelines.sources.source import Draft, Entry, Picture, PictureFolders, Source, box_from_xywh, clean, key_of
 from data_pipelines.table import Table
 from triscope.data.boxes import Box, BoxSpace
@@ -120,8 +120,10 @@ class CocoRecognition(CocoInstances):
                 draft.drop("crowd", annotation)
             elif (box := draft.box(box_from_xywh(record["bbox"]), annotation)) is not None:
                 region = draft.region(box)
-                prompt, names = draft.word("recognition", region=region), (name, *OTHER_NAMES.get(name, ()))
-                draft.talk("object_name", Level.REGION, [Turn(prompt, names, content=region, id=str(record["id"]))])
+                prompt = draft.word("recognition", region=region)
+                draft.talk("object_name", Level.REGION, [Turn(prompt, names_of(name), content=region, id=str(record["id"]))])
+                if others := longer_names(name):
+                    draft.extra.setdefault("longer_names", {})[name] = others
 
 
 def _without_outline(record: dict) -> dict:

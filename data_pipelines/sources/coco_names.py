@@ -1,4 +1,8 @@
-"""Other names of COCO's 80 categories, so that a right answer in other words counts. Plurals are understood without a list."""
+"""Other names of COCO's 80 categories, so that a right answer in other words counts. Plurals are understood without a list.
+
+    names_of("couch")         the category and its other names: couch, sofa
+    longer_names("dog")       names of other categories with one of these in them: a hot dog is no dog
+"""
 
 OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "person": ("man", "woman", "boy", "girl", "child", "kid", "baby", "guy", "lady", "player", "skier", "surfer", "people"),
@@ -51,3 +55,14 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "teddy bear": ("teddy", "stuffed animal", "stuffed bear"),
     "hair drier": ("hair dryer", "hairdryer", "blow dryer"),
 }
+
+
+def names_of(category: str) -> tuple[str, ...]:
+    """A category's own name, then its other names."""
+    return category, *OTHER_NAMES.get(category, ())
+
+
+def longer_names(category: str) -> list[str]:
+    """Names of other categories that have a name of this one among their words."""
+    others = (name for other in OTHER_NAMES if other != category for name in names_of(other))
+    return [other for other in others if any(f" {name} " in f" {other} " for name in names_of(category))]

@@ -5,7 +5,7 @@ from triscope.data.batch import Placeholder
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import BadSampleError, ConfigurationError
 from triscope.data.prompts import EncodedRow, PromptStyle, PromptWriter, Tokenizers, format_box, parse_box, row_text
-from triscope.data.sample import Level, Sample
+from triscope.data.sample import Conversation, Level, Sample, Turn
 
 BOX = Box(0.12, 0.44, 0.35, 0.98)
 SYMBOLS = {placeholder: placeholder.name for placeholder in Placeholder}
@@ -173,6 +173,15 @@ def test_an_answer_that_is_a_region_carries_the_true_box():
     assert row.row.box == BOX
     assert row.row.answers == ("[0.120,0.440,0.350,0.980]",)
     assert row.row.regions == ()
+
+
+def test_a_row_knows_its_question_in_the_data_set_and_the_sizes_of_its_pictures():
+    turns = Turn("What?", ("the dog",), id="7"), Turn("Where?", ("no",), id="8")
+    talk = Conversation("question", Level.IMAGE, turns)
+    of_turns = [row.row for row in write(sample(conversations=[talk], images=2), tokenizers=seq2seq_tokenizers())]
+    assert [(row.source, row.id, row.sizes) for row in of_turns] == [("tiny", number, ((40, 30), (40, 30))) for number in "78"]
+    (row,) = write(sample(conversations=[talk]))
+    assert row.row.id == "8"
 
 
 def test_tags_stand_under_one_soft_prompt_before_the_first_question_only():

@@ -1,6 +1,14 @@
 import pytest
 
-from triscope.evaluation.matching import exact_match, is_mentioned, mentioned_names, noun_counts, yes_no_match
+from triscope.evaluation.matching import (
+    exact_match,
+    is_mentioned,
+    mentioned_names,
+    names_object,
+    noun_counts,
+    official_gqa_answer,
+    yes_no_match,
+)
 
 
 @pytest.mark.parametrize("answer", ["dog", "Dog.", "a dog", "The dog!", " dog\n"])
@@ -56,3 +64,35 @@ def test_a_hot_dog_is_not_a_dog():
 )  # fmt: skip
 def test_plurals_are_recognised(plural, name):
     assert is_mentioned(name, mentioned_names(f"some {plural} here", [name]))
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_right"),
+    [
+        ("dog", True),
+        ("The dogs are running.", True),
+        ("a puppy", True),
+        ("It is not a cat, it is a dog.", True),
+        ("not a cat but a dog", True),
+        ("No. A dog.", True),
+        ("cat", False),
+        ("a hot dog", False),
+        ("hotdog stand", False),
+        ("It isn't a dog.", False),
+        ("There is no big dog here", False),
+        ("a cat, not a dog", False),
+        ("", False),
+    ],
+)
+def test_an_object_is_named_by_any_of_its_names_unless_that_is_denied_or_part_of_another(answer, is_right):
+    assert names_object(answer, ("dog", "puppy"), ("hot dog",)) == is_right
+
+
+def test_a_name_of_two_words_is_found_whole():
+    assert names_object("some cell phones", ("cell phone", "phone"))
+    assert not names_object("a cell", ("cell phone", "phone"))
+
+
+@pytest.mark.parametrize(("said", "handed_in"), [("Yes.", "yes"), (" picture ", "picture"), ("St. Bernard..", "st. bernard")])
+def test_an_answer_to_gqa_is_handed_in_in_lower_case_without_the_last_full_stop(said, handed_in):
+    assert official_gqa_answer(said) == handed_in

@@ -22,7 +22,8 @@ def prediction(key="a:0", text="a dög", answers=("dog",), **fields):
 
 def test_predictions_come_back_from_a_file_as_they_were(tmp_path):
     objects = {"objects": [{"name": "dog", "box": [0.1, 0.2, 0.3, 0.4]}]}
-    whole = prediction(candidates=("dog", "cat"), box=Box(0, 0, 1, 1), regions=(Box(0, 0, 0.5, 1),), extra=objects)
+    fields = {"candidates": ("dog", "cat"), "id": "7-1", "source": "refcoco", "sizes": ((640, 480),)}
+    whole = prediction(box=Box(0, 0, 1, 1), regions=(Box(0, 0, 0.5, 1),), extra=objects, **fields)
     bare = Prediction(Row("b:0", "caption", Level.IMAGE, "Describe.", ("line one\nline two",)), "\u2028 two\nlines", None)
     write_predictions(tmp_path / "new" / "p.jsonl", [whole, bare])
     assert read_predictions(tmp_path / "new" / "p.jsonl") == [whole, bare]

@@ -158,3 +158,32 @@ def test_a_circular_question_counts_if_every_order_of_its_choices_is_answered_ri
 def test_a_direct_answer_is_right_as_far_as_three_people_gave_it(said_by, accuracy):
     asked = row("a:0", "direct_answer", ("dog",) * said_by + ("cat",) * (10 - said_by))
     assert values([Prediction(asked, "dog")]) == pytest.approx({"image/direct_answer_acc": accuracy})
+
+
+def named(key, kind, said, *other_names, **extra):
+    return Prediction(row(key, "object_name", (kind, *other_names), Level.REGION, extra=extra or None), said)
+
+
+def test_objects_are_named_over_boxes_and_in_the_mean_of_their_kinds():
+    """PVIT's test on COCO: three of four people and one of two dogs; a hot dog is no dog."""
+    people = [named(f"p:{n}", "person", said, "man") for n, said in enumerate(("a man", "person", "two people", "cat"))]
+    longer = {"longer_names": {"dog": ["hot dog"]}}
+    dogs = [named("d:0", "dog", "It is a dog.", **longer), named("d:1", "dog", "a hot dog", **longer)]
+    found = score([*people, *dogs], resamples=50)
+    assert found["region/object_name_acc"].value == pytest.approx(4 / 6)
+    assert found["region/object_name_class_acc"].value == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert found["region/object_name_class_acc"].low < found["region/object_name_class_acc"].high
+
+
+def test_a_kind_that_a_draw_misses_does_not_count_in_it():
+    """Each kind has one picture and is named rightly or not, so every draw is between 0 and 1, none is undefined."""
+    found = score([named(f"{kind}:0", kind, "dog") for kind in ("dog", "cat")], resamples=200)["region/object_name_class_acc"]
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("task", ["exact_question", "region_question"])
+def test_gqa_compares_letter_by_letter(task):
+    """Unlike the accuracy of VQA, which leaves out articles and reads number words as digits."""
+    said = {"Dog.": 1, "dog": 1, "a dog": 0, "dogs": 0, "": 0}
+    for text, expected in said.items():
+        assert values([Prediction(row("a:0", task), text)]) == {f"image/{task}_acc": expected}, text

@@ -52,6 +52,10 @@ class Row:
         images: numbers in the sample of the pictures that the row shows, in reading order, like its pairs.
         regions: true boxes that the prompt names, in unit space.
         region_images: numbers in the sample of the pictures that these lie in.
+        extra: what else the converter knew of the sample.
+        id: number of the last question in its data set, for official files of results; empty where it has none.
+        source: the data set.
+        sizes: (width, height) in pixels of all pictures of the sample.
     """
 
     key: str
@@ -66,6 +70,9 @@ class Row:
     regions: tuple[Box, ...] = ()
     region_images: tuple[int, ...] = ()
     extra: dict | None = None
+    id: str = ""
+    source: str = ""
+    sizes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

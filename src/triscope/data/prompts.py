@@ -363,6 +363,9 @@ class PromptWriter:
             regions=tuple(boxes[region] for region in named),
             region_images=tuple(sample.regions[region].image for region in named),
             extra=sample.extra or None,
+            id=last.id,
+            source=sample.source,
+            sizes=tuple((image.width, image.height) for image in sample.images),
         )
         front = self._images_in_front(sample, conversation)
         questions = " ".join(_with_names(conversation.turns[turn].prompt, front) for turn in turns)

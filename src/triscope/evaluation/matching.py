@@ -7,6 +7,7 @@ from triscope.evaluation.captions import tokens
 from triscope.evaluation.vqa import normalised
 
 _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_DENIED = re.compile(r"(?:\b(?:no|not|cannot|nor|neither)\b|n['\u2019]t\b)(?:(?!\bbut\b)[^,.;:!?\n])*", re.IGNORECASE)
 _IRREGULAR = {
     "people": "person",
     "buses": "bus",
@@ -30,6 +31,27 @@ _IRREGULAR = {
 def exact_match(answer: str, references: Iterable[str]) -> bool:
     """Whether an answer is one of the references, leaving aside case, articles, punctuation and number words."""
     return normalised(answer) in {normalised(reference) for reference in references}
+
+
+def official_gqa_answer(text: str) -> str:
+    """An answer as it is handed to GQA's evaluation, which compares it letter by letter: LLaVA's rule, from which PVIT descends.
+
+    In lower case and without full stops at its end; nothing else is normalised.
+    """
+    return text.strip().rstrip(".").lower()
+
+
+def names_object(answer: str, names: Iterable[str], longer_names: Iterable[str] = ()) -> bool:
+    """Whether an answer says one of an object's names, in singular or plural, and does not deny it.
+
+    Args:
+        answer: a name or a sentence; what stands behind `no` or `not`, up to the end of its clause, does not count.
+        names: the object's.
+        longer_names: of other kinds of objects, with such a name in them; a hot dog is no dog.
+    """
+    names = list(names)
+    mentioned = mentioned_names(_DENIED.sub(" ", answer), [*names, *longer_names])
+    return any(is_mentioned(name, mentioned) for name in names)
 
 
 def yes_no_match(answer: str, references: Iterable[str]) -> bool:

@@ -96,6 +96,8 @@ def _to_json(prediction: Prediction) -> str:
     row = prediction.row
     record = {
         "key": row.key,
+        "source": row.source,
+        "id": row.id,
         "task": row.task,
         "level": row.level,
         "prompt": row.prompt,
@@ -105,6 +107,7 @@ def _to_json(prediction: Prediction) -> str:
         "true_box": _corners(row.box),
         "box_image": row.box_image,
         "images": row.images,
+        "sizes": row.sizes,
         "regions": [_corners(region) for region in row.regions],
         "region_images": row.region_images,
         "candidates": row.candidates,
@@ -123,11 +126,15 @@ def _from_json(line: str) -> Prediction:
         answers=tuple(record["answers"]),
         candidates=tuple(record["candidates"]),
         box=_box(record["true_box"]),
-        box_image=record.get("box_image"),  # which pictures are meant was not written down at first
+        # What has a default below was not written down at first.
+        box_image=record.get("box_image"),
         images=tuple(record.get("images", ())),
         regions=tuple(Box(*corners) for corners in record["regions"]),
         region_images=tuple(record.get("region_images", ())),
         extra=record["extra"],
+        id=record.get("id", ""),
+        source=record.get("source", ""),
+        sizes=tuple((width, height) for width, height in record.get("sizes", ())),
     )
     return Prediction(row, record["prediction"], _box(record["box"]))
 

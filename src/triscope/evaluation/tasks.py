@@ -11,6 +11,8 @@
     circular_choice  acc (a question counts if it is answered rightly in every order of its choices: MMBench)  pass_acc
     direct_answer    acc (min(people who said the same / 3, 1): A-OKVQA)
     pointing...  acc@0.5  mean_iou  well_formed
+    exact_question, region_question    acc (letter by letter, as GQA's official evaluation)
+    object_name  acc (of boxes: the answer says a name of the object's kind)  class_acc (the mean over kinds; PVIT's test on COCO)
     any other    acc (exact match: count, color, relation, recognition, ...)
 
 A score is named `{level}/{task}_{score}`, such as `region/pointing_acc@0.5`. Scores are shares, 0 to 1; CIDEr is
@@ -28,7 +30,7 @@ from triscope.data.batch import Row
 from triscope.data.boxes import Box
 from triscope.evaluation import boxes, captions, yes_no
 from triscope.evaluation.intervals import Items, Score
-from triscope.evaluation.matching import exact_match, noun_counts, yes_no_match
+from triscope.evaluation.matching import exact_match, names_object, noun_counts, official_gqa_answer, yes_no_match
 from triscope.evaluation.predictions import Prediction, distinct
 from triscope.evaluation.vqa import vqa_accuracy
 
@@ -165,6 +167,43 @@ def _direct(predictions: Sequence[Prediction]) -> Items:
     return Items.mean([min(1.0, item.row.answers.count(item.text.strip()) / 3) for item in predictions])
 
 
+def _official_gqa(predictions: Sequence[Prediction]) -> Items:
+    answers = ({reference.lower() for reference in item.row.answers} for item in predictions)
+    return Items.mean([official_gqa_answer(item.text) in known for item, known in zip(predictions, answers, strict=True)])
+
+
+def _named(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean(_named_right(predictions))
+
+
+def _named_by_class(predictions: Sequence[Prediction]) -> Items:
+    """The mean over kinds of objects of the share of a kind's boxes that are named rightly."""
+    kinds = sorted({_kind(item.row) for item in predictions})
+    number = {kind: column for column, kind in enumerate(kinds)}
+    counts = np.zeros((len(predictions), 2, len(kinds)))
+    for line, (item, is_right) in enumerate(zip(predictions, _named_right(predictions), strict=True)):
+        counts[line, :, number[_kind(item.row)]] = is_right, 1
+    return Items(counts.reshape(len(predictions), -1), _mean_of_shares)
+
+
+def _mean_of_shares(sums: np.ndarray) -> float:
+    """The mean of right / all over the kinds that there are; a bootstrap draw may miss one."""
+    right, boxes = sums.reshape(2, -1)
+    return float((right[boxes > 0] / boxes[boxes > 0]).mean())
+
+
+def _named_right(predictions: Sequence[Prediction]) -> list[bool]:
+    return [names_object(item.text, item.row.answers, _longer_names(item.row)) for item in predictions]
+
+
+def _kind(row: Row) -> str:
+    return row.answers[0]
+
+
+def _longer_names(row: Row) -> list[str]:
+    return (row.extra or {}).get("longer_names", {}).get(_kind(row), [])
+
+
 def _statement(row: Row) -> str:
     return (row.extra or {}).get("statement", "")
 
@@ -244,5 +283,8 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
     "yes_no_pair": (Measure("acc", _mme), Measure("acc_plus", _mme_plus)),
     "circular_choice": (Measure("acc", _circular), Measure("pass_acc", _exact)),
     "direct_answer": (Measure("acc", _direct),),
+    "exact_question": (Measure("acc", _official_gqa),),
+    "region_question": (Measure("acc", _official_gqa),),
+    "object_name": (Measure("acc", _named), Measure("class_acc", _named_by_class)),
     "statement": (Measure("acc", _yes_no), Measure("consistency", _consistency, lambda row: bool(_statement(row)))),
 }

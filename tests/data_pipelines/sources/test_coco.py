@@ -10,6 +10,7 @@ from data_pipelines.convert import convert
 from data_pipelines.make_shards import Made
 from data_pipelines.report import Fault
 from data_pipelines.sources.coco import CocoCaptions, CocoInstances, CocoRecognition
+from data_pipelines.sources.coco_names import longer_names, names_of
 from data_pipelines.sources.source import convert_entry
 from tests.conftest import shared
 from triscope.data.boxes import BoxSpace
@@ -162,3 +163,10 @@ def test_recognition_asks_about_each_true_box_and_knows_other_names(tmp_path: Pa
     assert made.sample is not None and made.sample.conversations[1].turns[0].answers == ("cat", "kitten")
     assert (made.sample.conversations[1].turns[0].content, made.sample.conversations[1].turns[0].id) == ("<region:2>", "2")
     assert [drop.reason for drop in made.drops] == ["crowd", "box_without_area"]
+    assert made.sample.extra["longer_names"] == {"dog": ["hot dog"]}
+
+
+def test_a_category_knows_the_names_of_others_that_hold_one_of_its_own() -> None:
+    assert longer_names("bear") == ["teddy bear", "stuffed bear"]
+    assert "wine glass" in longer_names("cup") and longer_names("wine glass") == []
+    assert longer_names("tennis racket") == [] and names_of("bench") == ("bench",)
