@@ -2,7 +2,8 @@
 
 A scene is told as the tokens of a picture will be, one phrase a token (`triscope.data.phrases`): as a **board** of 8 x 8
 cells, each of which holds the thing that covers it; as a **list** of things in any order, some more than once; or as both.
-Then it is asked about as pictures are. Albums are told as lists, each where its picture would stand.
+Then it is asked about as pictures are, and in short about all the rest that can be looked up. Albums are told as lists, each
+where its picture would stand.
 """
 
 import random
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 
 from data_pipelines.scenes.album_questions import compose_album
 from data_pipelines.scenes.compose import PICTURE_SIDE, Scene, Thing, compose, scene_generator
+from data_pipelines.scenes.objects import plural
 from data_pipelines.scenes.questions import ask, description
 from data_pipelines.scenes.samples import SOURCE, faulty_tags
 from triscope.data.boxes import BoxSpace
@@ -25,6 +27,7 @@ COVERED = 0.3  # a cell holds a thing that covers so much of it
 LISTED = (6, 16)  # least and most phrases of a list, those for nothing included
 TOLD_AGAIN = 2  # times at most that a list repeats a thing
 NOTHING = " ."
+BY_NAME = 0.6  # of the things that are alone of their name: asked for by it
 
 
 def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Sample]:
@@ -83,9 +86,45 @@ def _scene_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
     form = rng.choice(FORMS)
     told = board(scene) if form != "list" else ""
     told += listing(scene, rng) if form != "board" else ""
-    asked = dict.fromkeys(conversation.turns[0] for conversation in ask(scene, rng))
-    first, *others = (_with_boxes(turn, scene.things) for turn in asked)
+    first, *others = (_with_boxes(turn, scene.things) for turn in _without_hints([*_lookups(scene, rng), *_asked(scene, rng)]))
     return Turn(f"{told}{_tag_sentence(scene, rng)}{first.prompt}", first.answers), *others
+
+
+def _asked(scene: Scene, rng: random.Random) -> list[Turn]:
+    """What is asked of pictures, captions last, because they name what is there."""
+    asked = sorted(ask(scene, rng), key=lambda conversation: conversation.task == "caption")
+    return [conversation.turns[0] for conversation in asked]
+
+
+def _lookups(scene: Scene, rng: random.Random) -> list[Turn]:
+    """Short questions for what is there, how often, and where, so that a text practises much more than it tells."""
+    names = list(dict.fromkeys(thing.name for thing in scene.things))
+    rng.shuffle(names)
+    counted, *checked = names
+    existence = [(name, "yes") for name in checked] + [(scene.absent_name(rng), "no") for _ in checked]
+    turns = [Turn(f"Any {name}?", (answer,)) for name, answer in existence]
+    turns += [Turn(f"How many {plural(counted)}?", (str(len(scene.named(counted))),))]
+    rng.shuffle(turns)
+    return turns + [_link(scene, number, rng) for number in rng.sample(range(1, 1 + len(scene.things)), len(scene.things))]
+
+
+def _link(scene: Scene, number: int, rng: random.Random) -> Turn:
+    """Asks for the box of a thing, if its name tells which, or for what is in its box."""
+    thing = scene.things[number - 1]
+    if len(scene.named(thing.name)) == 1 and rng.random() < BY_NAME:
+        return Turn(f"Box of the {thing.name}?", (f"<region:{number}>",))
+    return Turn(f"<region:{number}>?", (description(thing),))
+
+
+def _without_hints(turns: list[Turn]) -> list[Turn]:
+    """Turns in which no thing's name and place are brought together twice: the second need not be looked up."""
+    kept, linked = [], set()
+    for turn in reversed(turns):
+        regions = set(MARKER.findall(turn.prompt + turn.answers[0]))
+        if not regions & linked:
+            kept.append(turn)
+            linked |= regions
+    return kept[::-1]
 
 
 def _album_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:

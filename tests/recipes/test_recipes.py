@@ -113,6 +113,15 @@ def test_a_recipe_takes_another_model_file_whole(recipe, model):
     assert contains(config["model"]["init_args"], stated)
 
 
+def test_naming_goes_over_the_joint_recipe_on_scenes():
+    files = (CONF / "recipe" / "lion_joint.yaml", *OVERLAYS)
+    arguments = [argument for file in files for argument in ("-c", str(file))]
+    config = parsed(*arguments, "--model=triscope.stages.NamingStage", "--model.init_args.learning_rate=2e-3")
+    assert config["model"]["class_path"] == "triscope.stages.NamingStage"
+    stated = yaml.safe_load(OVERLAYS[0].read_text())["model"]["init_args"]
+    assert contains(config["model"]["init_args"], stated | {"learning_rate": 2e-3})
+
+
 @pytest.mark.parametrize("model", MODELS, ids=lambda file: file.stem)
 def test_a_model_file_builds_and_the_stages_of_its_kind_use_it(model, tmp_path):
     """On the meta device, where no weights are read, over a language model of few layers."""

@@ -18,8 +18,8 @@ class RoutingPicture(lightning.Callback):
     """Draws, after each validation, the mean router weight of every adapter for every level and layer."""
 
     def on_validation_end(self, trainer: lightning.Trainer, stage: Stage) -> None:
-        """Draw the picture where the model has a router."""
-        if trainer.sanity_checking:
+        """Draw the picture where the stage trains a router."""
+        if trainer.sanity_checking or "router" not in stage.trained_parts:
             return
         weights = router_weights(stage.model)  # on all ranks: together they may hold it
         if weights is not None and trainer.is_global_zero:

@@ -3,6 +3,7 @@
 from triscope.stages.base import GenerationOptions, Stage, WarmStart
 from triscope.stages.language import LanguageStage
 from triscope.stages.lion import ImageLevelStage, MixtureStage, RegionLevelStage
+from triscope.stages.naming import NamingStage
 from triscope.stages.pvit import RegionAlignmentStage, RegionInstructionStage
 from triscope.stages.sam import MultiImageStage
 from triscope.stages.triscope import ThreeScopesStage
@@ -13,6 +14,7 @@ __all__ = [
     "LanguageStage",
     "MixtureStage",
     "MultiImageStage",
+    "NamingStage",
     "RegionAlignmentStage",
     "RegionInstructionStage",
     "RegionLevelStage",

@@ -83,6 +83,25 @@ def test_a_box_that_is_pointed_to_has_been_told():
     assert boxes > 50
 
 
+def test_no_box_of_a_thing_is_told_twice_by_questions_and_answers():
+    for sample in text_samples(0, "train", 0, 200):
+        first, *others = sample.conversations[0].turns
+        turns = [PHRASE.sub("", first.prompt) + first.answers[0], *(turn.prompt + turn.answers[0] for turn in others)]
+        boxes = Counter(box for turn in turns for box in BOX.findall(turn))
+        things = Counter(f"[{left}{top},{right}{bottom}]" for _, left, top, right, bottom in set(TOLD.findall(first.prompt)))
+        assert len(others) == 0 or not boxes - things  # two things may lie over the same squares
+
+
+def test_short_questions_look_up_every_thing_of_a_scene():
+    for sample in text_samples(0, "train", 0, 200):
+        turns = sample.conversations[0].turns
+        if len(turns) > 1:
+            boxes = {box for turn in turns for box in BOX.findall(PHRASE.sub("", turn.prompt) + turn.answers[0])}
+            assert boxes == told_boxes(sample)
+            answers = Counter(turn.answers[0] for turn in turns if re.search(r"Any [^?]*\?$", turn.prompt))
+            assert answers["yes"] == answers["no"]
+
+
 @pytest.mark.parametrize("split", ["train", "test_objects"])
 def test_squares_lie_over_the_thing(split):
     for index in range(50):

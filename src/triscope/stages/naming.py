@@ -1,0 +1,182 @@
+"""Before LION's stages: bridges learn to say what stands where, in the words of the frozen language model.
+
+The paper starts from BLIP-2's Q-Former, which has learned what to tell of a picture from 129 million of them. A small model has
+no such start, and through a language model that does not know the bridge's tokens yet it learns nothing for long. So each token
+is read by the language model's own output embeddings, which costs no pass through it. This stage is ours; no paper has it.
+
+Local letters: w words of a thing.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from triscope.data.batch import Batch
+from triscope.data.boxes import Box, BoxSpace
+from triscope.data.errors import ConfigurationError
+from triscope.data.prompts import format_box
+from triscope.data.sample import Level
+from triscope.distributed import whole
+from triscope.stages.base import Stage
+
+COVERED = 0.3  # a token names the thing that covers so much of its cell
+EMPTY_WEIGHT = 0.15  # of the loss of a cell without a thing; there are more of them
+NOTHING = " ."  # what they say
+SHARPNESS = 8.0  # logit of a word in a token that is that word's embedding
+NO_WORD = -1
+
+
+class NamingStage(Stage):
+    """Each token of a bridge names the thing that covers its cell: size, colour and name, and where the thing begins and ends.
+
+    The tokens of a bridge lie over the picture as a square of cells, row by row; what is more than a square comes first and says
+    nothing (a class token). Things are those of a sample's `extra["objects"]`, as converters of boxed sets write them.
+    Validation and test ask the language model as in every stage.
+    """
+
+    bridges = ("qformer", "aggregator")
+    levels = ()
+    accepted_levels = (Level.IMAGE, Level.REGION)
+    trained_parts = ("qformer", "aggregator")
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """The sum of the losses of all cells; divided by the named cells of the whole step in `on_before_optimizer_step`."""
+        row_I, image_I = _first_rows(batch)
+        features_LIPV = self.model.vision(batch.pixels_ICHW)  # type: ignore[misc]  # a model with bridges has one
+        embeddings_VD = whole(self.model.language.model.get_output_embeddings().weight).detach()
+        total, named = embeddings_VD.new_zeros(()), 0
+        for name, bridge in self.model.bridges.items():
+            words_IQw = self.words_to_say(batch, row_I, image_I, bridge.tokens).to(self.device)
+            tokens_IQD = bridge(features_LIPV, row_I, image_I, batch.question_ids_BS, batch.question_valid_BS)
+            logits_MV, words_Mw, is_named_M = _readings(tokens_IQD, words_IQw, embeddings_VD, self._encode(NOTHING))
+            loss = (naming_losses(logits_MV, words_Mw) * torch.where(is_named_M, 1.0, EMPTY_WEIGHT)).sum()
+            total, named = total + loss, named + int(is_named_M.sum())
+            if self._is_logged_step:
+                self.log(f"train/loss_{name}", loss.detach() / is_named_M.sum().clamp(min=1))
+                self.log(f"train/words_{name}", found_words(logits_MV[is_named_M], words_Mw[is_named_M]))
+        self.supervised_tokens += named
+        if self._is_logged_step:
+            self.log("train/loss", total.detach() / max(named, 1), prog_bar=True)
+        return total
+
+    def words_to_say(self, batch: Batch, row_I: Tensor, image_I: Tensor, tokens: int) -> Tensor:
+        """Ids of the words that each token of each image is to say, `NO_WORD` behind the last (I, Q, w).
+
+        Args:
+            batch: rows, which know the things in their images.
+            row_I, image_I: images, each with a row that shows it.
+            tokens: Q.
+        """
+        side = math.isqrt(tokens)
+        place_N, shown = batch.place_N.tolist(), list(zip(batch.pair_row_N.tolist(), batch.pair_image_N.tolist(), strict=True))
+        said = []
+        for row, image in zip(row_I.tolist(), image_I.tolist(), strict=True):
+            number = batch.rows[row].images[place_N[shown.index((row, image))]]
+            things = [thing for thing in _objects(batch, row) if thing.get("image", 0) == number]
+            spoken = [self._spoken(thing) for thing in things]
+            covering = covering_things([thing["box"] for thing in things], side)
+            said.append([[]] * (tokens - side**2) + [[] if thing is None else spoken[thing] for thing in covering])
+        longest = max(1, *(len(words) for cells in said for words in cells))
+        return torch.tensor([[words + [NO_WORD] * (longest - len(words)) for words in cells] for cells in said])
+
+    def _encode(self, text: str) -> list[int]:
+        return self.tokenizers().language.encode(text, add_special_tokens=False)
+
+    def _spoken(self, thing: dict[str, Any]) -> list[int]:
+        """Ids of a thing's size, colour and name, and of the squares it begins and ends at, where boxes are written so."""
+        words = [f" {word}" for key in ("size", "color", "name") if (word := thing.get(key))]
+        if self._loose_trainer.datamodule.prompt_style.box_format == "squares":
+            text = format_box(Box(*thing["box"], space=BoxSpace.UNIT), "squares")
+            words += re.findall(r"[a-z]|\d+", text)
+        return list(dict.fromkeys(token for word in words for token in self._encode(word)))
+
+
+def covering_things(boxes: Sequence[Sequence[float]], side: int) -> list[int | None]:
+    """Which of some things covers most of each cell of a square board, row by row; None where none covers enough.
+
+    Args:
+        boxes: x1, y1, x2, y2 of each thing as shares of the picture.
+        side: cells across and down.
+    """
+    if not boxes:
+        return [None] * side**2
+    edges = torch.arange(side + 1) / side
+    boxes_b4 = torch.tensor(boxes)
+
+    def covered(begin: Tensor, end: Tensor) -> Tensor:
+        """How much of each cell's length lies between (things, cells)."""
+        return (torch.minimum(end[:, None], edges[1:]) - torch.maximum(begin[:, None], edges[:-1])).clamp(min=0) * side
+
+    across, down = covered(boxes_b4[:, 0], boxes_b4[:, 2]), covered(boxes_b4[:, 1], boxes_b4[:, 3])
+    most, thing = (down[:, :, None] * across[:, None, :]).flatten(1).max(0)
+    return [number if share > COVERED else None for number, share in zip(thing.tolist(), most.tolist(), strict=True)]
+
+
+def naming_losses(logits_MV: Tensor, words_Mw: Tensor) -> Tensor:
+    """Mean negative log-likelihood of each token's words (M,), float32.
+
+    Args:
+        logits_MV: what the tokens say.
+        words_Mw: ids of the words that they are to say, `NO_WORD` elsewhere.
+    """
+    is_word_Mw = words_Mw != NO_WORD
+    likelihood_Mw = F.log_softmax(logits_MV.float(), dim=-1).gather(1, words_Mw.clamp(min=0))
+    return -(likelihood_Mw * is_word_Mw).sum(1) / is_word_Mw.sum(1)
+
+
+def found_words(logits_MV: Tensor, words_Mw: Tensor) -> Tensor:
+    """Share of the words to say that are among the most likely, as many as they are."""
+    is_word_Mw = words_Mw != NO_WORD
+    order_MV = logits_MV.argsort(dim=1, descending=True).argsort(dim=1)  # place of every word
+    is_found_Mw = order_MV.gather(1, words_Mw.clamp(min=0)) < is_word_Mw.sum(1, keepdim=True)
+    return (is_found_Mw & is_word_Mw).sum() / is_word_Mw.sum().clamp(min=1)
+
+
+def _readings(
+    tokens_IQD: Tensor, words_IQw: Tensor, embeddings_VD: Tensor, nothing: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens over the board as the language model's output reads them.
+
+    Returns:
+        Logits (M, V), words to say (M, w), and whether there is a thing to name (M,).
+    """
+    side = math.isqrt(tokens_IQD.shape[1])
+    tokens_MD, words_Mw = tokens_IQD[:, -(side**2) :].flatten(0, 1), words_IQw[:, -(side**2) :].flatten(0, 1)
+    is_named_M = words_Mw[:, 0] != NO_WORD
+    empty_w = words_Mw.new_full((max(words_Mw.shape[1], len(nothing)),), NO_WORD)
+    empty_w[: len(nothing)] = torch.tensor(nothing)
+    words_Mw = F.pad(words_Mw, (0, len(empty_w) - words_Mw.shape[1]), value=NO_WORD)
+    scale = SHARPNESS / embeddings_VD.float().square().sum(1).mean()
+    logits_MV = scale * tokens_MD.float() @ embeddings_VD.float().T
+    return logits_MV, torch.where(is_named_M[:, None], words_Mw, empty_w), is_named_M
+
+
+def _first_rows(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Of every image that is shown: the first row that shows it, and its number."""
+    row_of = dict(reversed(list(zip(batch.pair_image_N.tolist(), batch.pair_row_N.tolist(), strict=True))))
+    pairs = sorted((row, image) for image, row in row_of.items())  # bridges want them in row order
+    rows, images = zip(*pairs, strict=True) if pairs else ((), ())
+    device = batch.pair_row_N.device
+    return torch.tensor(rows, dtype=torch.long, device=device), torch.tensor(images, dtype=torch.long, device=device)
+
+
+def _objects(batch: Batch, row: int) -> list[dict[str, Any]]:
+    """The things of a row's sample.
+
+    Raises:
+        ConfigurationError: the sample tells of none.
+    """
+    objects = (batch.rows[row].extra or {}).get("objects")
+    if objects is None:
+        raise ConfigurationError(
+            f"sample {batch.rows[row].key}, extra.objects",
+            "nothing",
+            "name and box of every thing in the picture, to be named by the bridges' tokens",
+            "train on scenes or on a set that was converted from boxes, such as coco_instances",
+        )
+    return objects
