@@ -118,7 +118,8 @@ def _link(scene: Scene, number: int, rng: random.Random) -> Turn:
 
 def _without_hints(turns: list[Turn]) -> list[Turn]:
     """Turns in which no thing's name and place are brought together twice: the second need not be looked up."""
-    kept, linked = [], set()
+    kept: list[Turn] = []
+    linked: set[tuple[str, str]] = set()
     for turn in reversed(turns):
         regions = set(MARKER.findall(turn.prompt + turn.answers[0]))
         if not regions & linked:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from triscope.data.batch import Batch
-from triscope.data.boxes import Box, BoxSpace
+from triscope.data.boxes import Box
 from triscope.data.errors import ConfigurationError
 from triscope.data.prompts import format_box
 from triscope.data.sample import Level
@@ -50,7 +50,8 @@ class NamingStage(Stage):
         features_LIPV = self.model.vision(batch.pixels_ICHW)  # type: ignore[misc]  # a model with bridges has one
         embeddings_VD = whole(self.model.language.model.get_output_embeddings().weight).detach()
         total, named = embeddings_VD.new_zeros(()), 0
-        for name, bridge in self.model.bridges.items():
+        bridges: Any = self.model.bridges.items()
+        for name, bridge in bridges:
             words_IQw = self.words_to_say(batch, row_I, image_I, bridge.tokens).to(self.device)
             tokens_IQD = bridge(features_LIPV, row_I, image_I, batch.question_ids_BS, batch.question_valid_BS)
             logits_MV, words_Mw, is_named_M = _readings(tokens_IQD, words_IQw, embeddings_VD, self._encode(NOTHING))
@@ -74,7 +75,7 @@ class NamingStage(Stage):
         """
         side = math.isqrt(tokens)
         place_N, shown = batch.place_N.tolist(), list(zip(batch.pair_row_N.tolist(), batch.pair_image_N.tolist(), strict=True))
-        said = []
+        said: list[list[list[int]]] = []
         for row, image in zip(row_I.tolist(), image_I.tolist(), strict=True):
             number = batch.rows[row].images[place_N[shown.index((row, image))]]
             things = [thing for thing in _objects(batch, row) if thing.get("image", 0) == number]
@@ -91,7 +92,7 @@ class NamingStage(Stage):
         """Ids of a thing's size, colour and name, and of the squares it begins and ends at, where boxes are written so."""
         words = [f" {word}" for key in ("size", "color", "name") if (word := thing.get(key))]
         if self._loose_trainer.datamodule.prompt_style.box_format == "squares":
-            text = format_box(Box(*thing["box"], space=BoxSpace.UNIT), "squares")
+            text = format_box(Box(*thing["box"]), "squares")
             words += re.findall(r"[a-z]|\d+", text)
         return list(dict.fromkeys(token for word in words for token in self._encode(word)))
 
