@@ -39,3 +39,9 @@ def test_stage_three_takes_every_trained_part_of_both_specialists(tmp_path):
 def test_the_short_demo_is_shorter_in_everything():
     assert SHORT.train_scenes < WHOLE.train_scenes and SHORT.test_scenes < WHOLE.test_scenes
     assert all(short < whole for short, whole in zip(SHORT.steps, WHOLE.steps, strict=True))
+
+
+def test_a_longer_demo_trains_longer_on_more_and_is_tested_on_the_same():
+    longer = SHORT.times(3)
+    assert (longer.train_scenes, longer.naming_steps, longer.steps) == (192, 9, (9, 9, 9))
+    assert longer.test_scenes == SHORT.test_scenes
