@@ -139,7 +139,8 @@ class ShardedStrategy(ModelParallelStrategy):
         groups = [*model.language.layers(), *([model.vision] if model.vision is not None else []), model]
         for group in groups:
             fully_shard(group, mesh=self.device_mesh["data_parallel"], mp_policy=policy, ignored_params=packed)
-        register_fsdp_forward_method(model, "generate")
+        for method in ("generate", "rank"):
+            register_fsdp_forward_method(model, method)
 
     def _send(self, source: nn.Module | None, model: nn.Module) -> None:
         """Fill the pieces of all processes from the first process's model."""

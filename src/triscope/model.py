@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from triscope.components.bridge import Bridge
+from triscope.components.candidates import log_likelihoods
 from triscope.components.language import LanguageModel, SharedPrefix, TokenPredictions
 from triscope.components.lora import MARK
 from triscope.components.markers import Markers
@@ -100,6 +101,20 @@ class VisualLanguageModel(nn.Module):
         """
         fused = self.fused(batch, kept_BT=_before_last_answer(batch), align_right=not self.language.seq2seq)
         return self.language.generate(fused.embeddings_BTD, fused.valid_BT, batch.level_B, **options)
+
+    @torch.no_grad()
+    def rank(self, batch: Batch, answers: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
+        """How likely each of some answers to the last question of every row is; what is shown and asked is read once.
+
+        Args:
+            batch: rows; the answer at their end, if there is one, is not read.
+            answers: to each row, token ids with the end token.
+
+        Returns:
+            The log-likelihood of each answer to each row; see `log_likelihoods`.
+        """
+        fused = self.fused(batch, kept_BT=_before_last_answer(batch))
+        return log_likelihoods(self.language, fused.embeddings_BTD, fused.valid_BT, batch.level_B, answers)
 
     def fused(self, batch: Batch, kept_BT: Tensor, align_right: bool = False) -> Fused:
         """The rows of a batch as embeddings, features at their placeholders."""

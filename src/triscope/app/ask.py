@@ -17,7 +17,16 @@ from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag
 from triscope.data.shards import ShardWriter
 from triscope.tagging.tagger import Tagger, build_tagger, read_tagger
 
-ANSWERING_RECIPE = Path("conf/recipe/answer.yaml")
+# The parts that `make demo` has trained answer where no recipe is named.
+DEMO_PARTS = {
+    "checkpoint": "runs/demo/3_mixture",
+    "parts": ["qformer", "aggregator", "adapter_image", "adapter_region", "router", "soft_prompt"],
+}
+ANSWERING = (
+    *("-c", "conf/recipe/lion_3_mixture.yaml", "-c", "conf/recipe/on_scenes.yaml", "--trainer.accelerator", "auto"),
+    *("--model.init_args.model", "conf/model/lion_micro.yaml", "--model.init_args.warm_start", json.dumps([DEMO_PARTS])),
+    *("--run.folder", "runs/answer", "--run.wandb", "disabled"),
+)
 UNKNOWN = "unknown"  # a sample needs a reference; nobody reads this one
 
 
@@ -53,7 +62,7 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
             print(f"{file}: {said(tags, tagger)}")
             writer.write(Sample(f"picture-{number}", (replace(image, tags=tags),), conversations, regions, file.name), [content])
     if not {"-c", "--config"} & set(others):
-        others = ["-c", str(ANSWERING_RECIPE), *others]
+        others = [*ANSWERING, *others]
     return ["predict", *others, "--data.predict", json.dumps({"questions": str(folder)})]
 
 

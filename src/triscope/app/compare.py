@@ -125,6 +125,7 @@ def _pictures(run: Path, name: str, keys: Sequence[str]) -> dict[str, list[Image
     """The pictures of some rows, by sample, from the shards that the run's configuration names; none if they are gone."""
     configuration: dict = parsed(run / CONFIGURATION_FILE, yaml.safe_load, {})
     folder = ((configuration.get("data") or {}).get("test") or {}).get(name)
+    folder = folder["shards"] if isinstance(folder, dict) else folder  # with its benchmark
     if folder is None or not Path(folder).is_dir():
         return {}
     wanted = {key.partition(":")[0] for key in keys}

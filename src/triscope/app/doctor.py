@@ -58,7 +58,7 @@ def machine() -> list[str]:
         lines.append(f"  GPU {number}: {gpu.name}, {gpu.total_memory / 2**30:.1f} GiB, CUDA {torch.version.cuda}")
     if not torch.cuda.is_available():
         reason = "this build of torch knows no CUDA" if torch.version.cuda is None else "torch sees no CUDA device"
-        lines.append(f"  no GPU: {reason}; use --trainer conf/trainer/cpu.yaml")
+        lines.append(f"  no GPU: {reason}; use --trainer.accelerator cpu --trainer.precision 32-true")
     return lines
 
 

@@ -61,7 +61,7 @@ def answer_row(name: str, prediction: Prediction) -> list[Any]:
 def set_rows(data: DataModule) -> list[list[Any]]:
     """The sets of shards of a run as rows of `SETS`."""
     folders = [("train", folder) for folder in data.train]
-    folders += [("validation", folder) for folder in data.evaluated["validation"].values()]
+    folders += [("validation", each.shards) for each in data.evaluated["validation"].values()]
     rows = []
     for split, folder in folders:
         shards = data.shards(folder)

@@ -2,18 +2,21 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
 
+from triscope.data.asking import Asking, BenchmarkSet
 from triscope.data.batch import Batch
 from triscope.data.collate import collate
 from triscope.data.errors import ConfigurationError
 from triscope.data.loader import BatchSource, Loader, Selection, encode_sample
 from triscope.data.prompts import PromptStyle, PromptWriter, Tokenizers
-from triscope.data.remote import ShardCache
+from triscope.data.remote import ShardCache, is_remote
 from triscope.data.sample import Level, Sample
+from triscope.data.shard_index import INDEX_FILE
 from triscope.data.shards import ShardSet
 from triscope.data.stream import SampleStream, Steps
 from triscope.data.transforms import PictureTransform
@@ -25,13 +28,15 @@ logger = logging.getLogger(__name__)
 class DataModule(LightningDataModule):
     """Streams batches from folders of shards.
 
-    Tokenizers, accepted levels and the size of a region encoder's pictures come from the stage (`tokenizers()`,
-    `accepted_levels`, `region_sides()`): data is configured without a model.
+    Tokenizers, accepted levels, the size of a region encoder's pictures, and how a benchmark asks come from the stage
+    (`tokenizers()`, `accepted_levels`, `region_sides()`, `asking()`): data is configured without a model.
 
     Args:
         train: folders of shards (or their addresses: `https://`, `s3://`, `gs://`, `hf://`), with the share of the samples
             that each gives.
-        validation, test, predict: folders of shards by the name under which scores are reported; one exact pass each.
+        validation, test, predict: folders of shards by the name under which scores are reported; one exact pass each. With a
+            benchmark beside the folder (`BenchmarkSet`), that one words the questions.
+        skip_missing: leave out the sets of a benchmark whose shards are not there, and say which; else they are an error.
         image_size: side of the square that pictures are squashed to, in pixels.
         samples_per_batch: samples of one rank's batch, with all their conversations.
         evaluation_samples_per_batch: the same in validation, test and predict; as in training if None.
@@ -57,9 +62,10 @@ class DataModule(LightningDataModule):
     def __init__(
         self,
         train: dict[str, float] | None = None,
-        validation: dict[str, str] | None = None,
-        test: dict[str, str] | None = None,
-        predict: dict[str, str] | None = None,
+        validation: dict[str, str | BenchmarkSet] | None = None,
+        test: dict[str, str | BenchmarkSet] | None = None,
+        predict: dict[str, str | BenchmarkSet] | None = None,
+        skip_missing: bool = False,
         image_size: int = 224,
         samples_per_batch: int = 8,
         evaluation_samples_per_batch: int | None = None,
@@ -83,11 +89,12 @@ class DataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.train = train or {}
-        self.evaluated: dict[Split, dict[str, str]] = {
-            "validation": validation or {},
-            "test": test or {},
-            "predict": predict or {},
+        self.evaluated: dict[Split, dict[str, BenchmarkSet]] = {
+            "validation": _as_sets(validation),
+            "test": _as_sets(test),
+            "predict": _as_sets(predict),
         }
+        self.skip_missing = skip_missing
         self.image_size = image_size
         self.samples_per_batch = samples_per_batch
         self.evaluation_samples_per_batch = evaluation_samples_per_batch or samples_per_batch
@@ -166,6 +173,7 @@ class DataModule(LightningDataModule):
         world_size: int = 1,
         region_sides: tuple[int, int] | None = None,
         samples: int | None = None,
+        asking: Asking | None = None,
     ) -> Loader:
         """One exact pass over a set, in order; or over the same `samples` of it each time.
 
@@ -173,18 +181,22 @@ class DataModule(LightningDataModule):
             folder: of the shards.
             tokenizers, accepted_levels, rank, world_size, region_sides: as in `training_loader`.
             samples: so many, drawn once; all if None.
+            asking: of a benchmark; questions as they were converted if None.
 
         Raises:
-            ConfigurationError: the set has no conversation of an accepted level.
+            ConfigurationError: the set has no conversation of an accepted level, or none of the benchmark's task.
         """
         shards = self.shards(folder)
+        if asking is not None and asking.task not in shards.counts.tasks:
+            found, expected = f"tasks {', '.join(sorted(shards.counts.tasks))}", f"{asking.task}, which the benchmark asks"
+            raise ConfigurationError(f"data, set {folder}", found, expected, "name other shards, or another benchmark")
         subset = samples is not None and samples < len(shards)
         stream = SampleStream({folder: shards}, seed=self.seed, shuffle=subset, samples_per_epoch=samples if subset else None)
         source = BatchSource(
             stream,
             self._transform(region_sides),
             PromptWriter(self.prompt_style, tokenizers),
-            self._selection([folder], accepted_levels, conversations_per_image=None),
+            self._selection([folder], accepted_levels, conversations_per_image=None, asking=asking),
         )
         steps = Steps(len(stream), self.evaluation_samples_per_batch, rank, world_size)
         return Loader(source, steps, self.workers, self.bad_samples_allowed)
@@ -214,6 +226,30 @@ class DataModule(LightningDataModule):
             ],
             self.image_size,
         )
+
+    def setup(self, stage: str) -> None:
+        """For Lightning, before it builds a model: look for the shards of the benchmarks.
+
+        Raises:
+            ConfigurationError: some are not there. It names the command that makes each.
+        """
+        split: Split = _SPLIT_OF.get(stage, "validation")
+        sets = self.evaluated[split]
+        askings = {name: asking for name, each in sets.items() if (asking := self._asking(each)) is not None}
+        missing = {name: asking.command(sets[name]) for name, asking in askings.items() if not _is_there(sets[name].shards)}
+        if not missing:
+            return
+        if not self.skip_missing or len(missing) == len(sets):
+            raise ConfigurationError(
+                f"data.{split}",
+                f"no shards for {', '.join(missing)}",
+                f"an {INDEX_FILE} in the folder of each",
+                "make them, with the paths of your files:\n  " + "\n  ".join(dict.fromkeys(missing.values())) + "\n"
+                "or leave those out with --data.skip_missing true, which needs one set that is there",
+            )
+        self.evaluated[split] = {name: each for name, each in sets.items() if name not in missing}
+        if self.trainer is None or self.trainer.is_global_zero:
+            print(f"Left out, as their shards are not there: {', '.join(missing)}")
 
     def train_dataloader(self) -> Loader:
         """For Lightning."""
@@ -250,10 +286,20 @@ class DataModule(LightningDataModule):
 
     def _evaluation_loaders(self, split: Split, samples: int | None = None) -> list[Loader]:
         told = self._of_the_trainer()
-        folders = self.evaluated[split].values()
-        loaders = [self.evaluation_loader(folder, **told, samples=samples) for folder in folders]
+        loaders = [
+            self.evaluation_loader(each.shards, **told, samples=samples, asking=self._asking(each))
+            for each in self.evaluated[split].values()
+        ]
         self._loaders += loaders
         return loaders
+
+    def _asking(self, asked: BenchmarkSet) -> Asking | None:
+        """How a set's benchmark asks, which the stage knows; None without a benchmark."""
+        if asked.benchmark is None:
+            return None
+        assert self.trainer is not None, "benchmarks are run by a trainer"
+        stage: Any = self.trainer.lightning_module
+        return stage.asking(asked.benchmark)
 
     def _of_the_trainer(self) -> dict[str, Any]:
         """What the stage and the strategy say. Ranks that hold parts of one model count as one reader."""
@@ -276,7 +322,11 @@ class DataModule(LightningDataModule):
         return PictureTransform(self.image_size, self.draft, flip_probability, self.max_pixels, box_jitter, region_sides)
 
     def _selection(
-        self, folders: list[str], accepted_levels: Sequence[Level] | None, conversations_per_image: int | None
+        self,
+        folders: list[str],
+        accepted_levels: Sequence[Level] | None,
+        conversations_per_image: int | None,
+        asking: Asking | None = None,
     ) -> Selection:
         """Which conversations are asked; refuses sets that have none of them and tells what is left out."""
         accepted = tuple(Level) if accepted_levels is None else tuple(accepted_levels)
@@ -293,4 +343,18 @@ class DataModule(LightningDataModule):
                 )
             if used < total:
                 logger.info("%s: %d of %d conversations are of a level that is left out", folder, total - used, total)
-        return Selection(levels, None if self.tasks is None else tuple(self.tasks), conversations_per_image)
+        tasks = self.tasks if asking is None else [asking.task]
+        return Selection(levels, None if tasks is None else tuple(tasks), conversations_per_image, asking)
+
+
+_SPLIT_OF: dict[str, Split] = {"fit": "validation", "validate": "validation", "test": "test", "predict": "predict"}
+
+
+def _as_sets(folders: dict[str, str | BenchmarkSet] | None) -> dict[str, BenchmarkSet]:
+    """Sets by name; a bare folder has no benchmark."""
+    return {name: BenchmarkSet(each) if isinstance(each, str) else each for name, each in (folders or {}).items()}
+
+
+def _is_there(folder: str) -> bool:
+    """Whether a folder has shards; a remote one is asked when it is opened."""
+    return is_remote(folder) or (Path(folder) / INDEX_FILE).is_file()

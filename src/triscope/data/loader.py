@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from triscope.data.asking import Asking
 from triscope.data.batch import Batch
 from triscope.data.collate import EncodedSample, collate
 from triscope.data.errors import BadSampleError, BadShardError, LostWorkerError
@@ -43,11 +44,13 @@ class Selection:
         levels: those whose level is among them; all if None.
         tasks: those whose task is among them; all if None.
         conversations_per_image: at most so many of a sample, drawn anew in every epoch; all if None.
+        asking: how they are worded; as they were converted if None.
     """
 
     levels: tuple[Level, ...] | None = None
     tasks: tuple[str, ...] | None = None
     conversations_per_image: int | None = None
+    asking: Asking | None = None
 
 
 class BatchSource(Dataset):
@@ -95,7 +98,8 @@ class BatchSource(Dataset):
         wanted = self.selection.conversations_per_image
         if wanted is not None and len(numbers) > wanted:
             numbers = sorted(generator.choice(numbers, wanted, replace=False).tolist())
-        return encode_sample(sample, contents, numbers, self.transform, self.writer, generator, raw.where)
+        asked = sample if self.selection.asking is None else self.selection.asking.asked(sample)
+        return encode_sample(asked, contents, numbers, self.transform, self.writer, generator, raw.where)
 
     def _stand_in(self, step: Step) -> EncodedSample:
         for position in itertools.chain(range(step.first, len(self.stream)), range(step.first)):

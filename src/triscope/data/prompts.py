@@ -356,7 +356,7 @@ class PromptWriter:
             level=conversation.level,
             prompt=last.prompt,
             answers=tuple(self._with_boxes(reference, boxes) for reference in last.answers),
-            candidates=last.candidates,
+            candidates=tuple(self._with_boxes(candidate, boxes) for candidate in last.candidates),
             box=None if pointed_at is None else boxes[pointed_at],
             box_image=None if pointed_at is None else sample.regions[pointed_at].image,
             images=tuple(tokens.images),

@@ -2,6 +2,7 @@
 
     constant      without looking: the one answer that scores best when given to every row
     any_object    without locating: the picture is seen, but any of its objects is taken; the expected score
+    any_candidate without reading: any of the listed answers is taken; the expected score
     other_answer  without looking at this one: a caption of another picture, a description of another region
     one_picture   seeing one of several pictures: the best guess, where the converter knows how often it is right
 
@@ -36,8 +37,8 @@ def guess_levels(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 
     Returns:
         For every name of `tasks.score`: `constant` and, where the task and what is known allow it, `any_object`,
-        `other_answer` or `one_picture`, on the scale of that score. A constant box is always well formed, so `well_formed` never
-        counts as learned.
+        `any_candidate`, `other_answer` or `one_picture`, on the scale of that score. A constant box is always well formed, so
+        `well_formed` never counts as learned.
     """
     levels = {}
     for key, measure, group in measured(distinct([Prediction(row, "") for row in rows])):
@@ -45,22 +46,26 @@ def guess_levels(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     return levels
 
 
-def learned(score: Score, guesses: Mapping[str, float], controls: Mapping[str, float]) -> bool:
+def learned(
+    score: Score, guesses: Mapping[str, float], controls: Mapping[str, float], less_is_better: bool = False
+) -> bool:
     """Whether a score's lower bound lies above everything that needs no sight.
 
     Args:
         score: of `tasks.score`, with its interval.
         guesses: of `guess_levels` for the same name.
         controls: the same score of the model without pictures, with shuffled pictures, before training, ...
+        less_is_better: true of a rank, whose upper bound must lie below.
 
     Raises:
         ValueError: the score has no interval, or there is no guess to compare it with.
     """
-    if score.low is None:
+    if score.low is None or score.high is None:
         raise ValueError(f"score {score.value:g} has no interval: call score() with resamples above 0")
     if not guesses:
         raise ValueError("no guess level to compare the score with: take guess_levels(rows) under the score's name")
-    return all(score.low > level for level in (*guesses.values(), *controls.values()))
+    levels = (*guesses.values(), *controls.values())
+    return all(score.high < level if less_is_better else score.low > level for level in levels)
 
 
 def _levels(rows: list[Row], measure: Measure) -> dict[str, float]:
@@ -74,6 +79,9 @@ def _levels(rows: list[Row], measure: Measure) -> dict[str, float]:
         guesses = [list(_any_object(row)) for row in rows]
         if any(guesses):
             levels["any_object"] = _expected([guess for guess in guesses if guess], measure)
+    if measure.judges_one_answer and all(row.candidates for row in rows):
+        any_candidate = [[Prediction(row, candidate) for candidate in row.candidates] for row in rows]
+        levels["any_candidate"] = _expected(any_candidate, measure)
     if measure.name in ("acc", f"acc@{HIT_IOU:g}") and all("one_picture" in (row.extra or {}) for row in rows):
         levels["one_picture"] = float(np.mean([_right_from_one_picture(row) for row in rows]))
     return levels
@@ -91,7 +99,8 @@ def _best_constant(rows: list[Row], measure: Measure) -> float:
         constants = [("", box) for box in _likely_boxes(rows)]
     else:
         constants = [(text, None) for text in _likely_texts(rows)]
-    return max(measure.items([Prediction(row, text, box) for row in rows]).value for text, box in constants)
+    best = min if measure.less_is_better else max
+    return best(measure.items([Prediction(row, text, box) for row in rows]).value for text, box in constants)
 
 
 def _likely_texts(rows: Sequence[Row]) -> list[str]:

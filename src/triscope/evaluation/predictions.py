@@ -26,13 +26,19 @@ class Prediction:
 
     Args:
         row: the question and its references.
-        text: the answer as written.
+        text: the answer that is scored.
         box: the box read from the answer, in unit space, if there is one.
+        written: what a benchmark made it of: the answer as the model wrote it.
+        log_likelihoods: of each of the row's candidates, where they were ranked.
+        benchmark: name and version of the benchmark that asked, if one did.
     """
 
     row: Row
     text: str
     box: Box | None = None
+    written: str = ""
+    log_likelihoods: tuple[float, ...] = ()
+    benchmark: str = ""
 
 
 def write_predictions(path: Path | str, predictions: Iterable[Prediction]) -> None:
@@ -112,6 +118,9 @@ def _to_json(prediction: Prediction) -> str:
         "region_images": row.region_images,
         "candidates": row.candidates,
         "extra": row.extra,
+        "benchmark": prediction.benchmark,
+        "written": prediction.written,
+        "log_likelihoods": prediction.log_likelihoods,
     }
     return json.dumps(record, ensure_ascii=False)
 
@@ -136,7 +145,14 @@ def _from_json(line: str) -> Prediction:
         source=record.get("source", ""),
         sizes=tuple((width, height) for width, height in record.get("sizes", ())),
     )
-    return Prediction(row, record["prediction"], _box(record["box"]))
+    return Prediction(
+        row,
+        record["prediction"],
+        _box(record["box"]),
+        written=record.get("written", ""),  # benchmarks came later
+        log_likelihoods=tuple(record.get("log_likelihoods", ())),
+        benchmark=record.get("benchmark", ""),
+    )
 
 
 def _corners(box: Box | None) -> tuple[float, ...] | None:

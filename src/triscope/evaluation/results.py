@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from triscope.data.controls import BLIND, PLAIN, SHUFFLED
 from triscope.evaluation import sam
 from triscope.evaluation.guesses import guess_levels, learned
 from triscope.evaluation.intervals import Score
 from triscope.evaluation.predictions import Prediction, write_predictions
-from triscope.evaluation.tasks import is_of_a_group, score
+from triscope.evaluation.tasks import is_of_a_group, measured, score
 
 RESULTS_FILE = "results.json"
 WITHOUT_SIGHT = (BLIND, SHUFFLED)  # what a score must beat to count as learned; the other controls are about single pictures
@@ -33,13 +34,14 @@ def summarise(predictions: Mapping[str, Sequence[Prediction]]) -> dict:
         if control in WITHOUT_SIGHT
     }
     guesses = guess_levels([prediction.row for prediction in predictions[PLAIN]])
+    less_is_better = {name: measure.less_is_better for name, measure, _ in measured(predictions[PLAIN])}
     return {
         "metrics": {name: result.value for name, result in scores.items()},
         "intervals": {name: [result.low, result.high] for name, result in scores.items()},
         "items": {name: result.n for name, result in scores.items()},
         "controls": controls,
         "guesses": guesses,
-        "learned": {name: _learned(name, result, guesses, controls) for name, result in scores.items()},
+        "learned": {name: _learned(name, result, guesses, controls, less_is_better[name]) for name, result in scores.items()},
         "pictures": {
             control: _beside(predictions[PLAIN], answers)
             for control, answers in predictions.items()
@@ -58,14 +60,24 @@ def _beside(plain: Sequence[Prediction], changed: Sequence[Prediction]) -> dict[
     }
 
 
-def write_results(folder: str | Path, predictions: Mapping[str, Mapping[str, Sequence[Prediction]]]) -> dict:
+def write_results(
+    folder: str | Path,
+    predictions: Mapping[str, Mapping[str, Sequence[Prediction]]],
+    benchmarks: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict:
     """Write `results.json` and one file of predictions a set and control; return the results by set.
+
+    Args:
+        folder: of the run.
+        predictions: by set and control.
+        benchmarks: by set, how it was asked, answered and read (`Benchmark.described`); it stands in the set's results.
 
     Captions of groups and stories are also scored as SAM's authors do, in a folder for each task of a set
     (`predictions/SET_TASK`, see `evaluation.sam`).
     """
     folder = Path(folder)
-    results = {name: summarise(by_control) for name, by_control in predictions.items()}
+    asked = {name: {"benchmark": dict(told)} for name, told in (benchmarks or {}).items()}
+    results = {name: asked.get(name, {}) | summarise(by_control) for name, by_control in predictions.items()}
     for name, by_control in predictions.items():
         for control, answers in by_control.items():
             write_predictions(folder / "predictions" / f"{name}{'_' if control else ''}{control}.jsonl", answers)
@@ -77,8 +89,9 @@ def write_results(folder: str | Path, predictions: Mapping[str, Mapping[str, Seq
 
 
 def results_table(result: Mapping) -> str:
-    """The results of one set as text, a line a score; then, if there is one, the table of single pictures."""
-    lines = [f"{'score':34} {'value':>7} {'95 % interval':>15} {'blind':>7} {'shuffled':>8} {'guess':>7} {'items':>6}  learned"]
+    """The results of one set as text: how a benchmark asked, a line a score, and what single pictures are worth."""
+    lines = [_told(result["benchmark"])] if "benchmark" in result else []
+    lines += [f"{'score':34} {'value':>7} {'95 % interval':>15} {'blind':>7} {'shuffled':>8} {'guess':>7} {'items':>6}  learned"]
     for name, value in result["metrics"].items():
         low, high = result["intervals"][name]
         guess = max(result["guesses"].get(name, {"": float("nan")}).values())
@@ -92,6 +105,14 @@ def results_table(result: Mapping) -> str:
     return "\n".join(lines)
 
 
+def _told(benchmark: Mapping) -> str:
+    """A benchmark in a line."""
+    decoding = benchmark["decoding"]
+    how = decoding if isinstance(decoding, str) else ", ".join(f"{name} {value:g}" for name, value in decoding.items())
+    split = f", split {benchmark['split']}" if benchmark.get("split") else ""
+    return f"{benchmark['name']} {benchmark['version']}{split}: {benchmark['wording']!r}; {how}; {benchmark['post_processing']}"
+
+
 def pictures_table(pictures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     """What the pictures of a row are worth, a line a score: its value under each control, of what the same rows score as is."""
     lines = [f"{'of several pictures':34} " + " ".join(f"{control:>14}" for control in pictures)]
@@ -102,6 +123,6 @@ def pictures_table(pictures: Mapping[str, Mapping[str, Mapping[str, float]]]) ->
     return "\n".join(lines)
 
 
-def _learned(name: str, result: Score, guesses: Mapping, controls: Mapping) -> bool:
+def _learned(name: str, result: Score, guesses: Mapping, controls: Mapping, less_is_better: bool) -> bool:
     blind_and_shuffled = {control: scores[name] for control, scores in controls.items() if name in scores}
-    return learned(result, guesses[name], blind_and_shuffled)
+    return learned(result, guesses[name], blind_and_shuffled, less_is_better)

@@ -10,6 +10,7 @@
     yes_no_pair  acc  acc_plus (both questions about a picture are answered rightly: MME)
     circular_choice  acc (a question counts if it is answered rightly in every order of its choices: MMBench)  pass_acc
     direct_answer    acc (min(people who said the same / 3, 1): A-OKVQA)
+    dialogue     mrr  recall@1  recall@5  recall@10  mean_rank (the less, the better), of ranked candidates (VisDial)
     pointing...  acc@0.5  mean_iou  well_formed
     exact_question, region_question    acc (letter by letter, as GQA's official evaluation)
     object_name  acc (of boxes: the answer says a name of the object's kind)  class_acc (the mean over kinds; PVIT's test on COCO)
@@ -29,6 +30,7 @@ import numpy as np
 from triscope.data.batch import Row
 from triscope.data.boxes import Box
 from triscope.evaluation import boxes, captions, yes_no
+from triscope.evaluation.candidates import rank_of_answer
 from triscope.evaluation.intervals import Items, Score
 from triscope.evaluation.matching import exact_match, names_object, noun_counts, official_gqa_answer, yes_no_match
 from triscope.evaluation.predictions import Prediction, distinct
@@ -45,11 +47,15 @@ class Measure:
         name: `acc`, `cider`, ...
         items: what each prediction adds to the score.
         applies: which rows of the task it is computed from.
+        less_is_better: true of a rank.
+        judges_one_answer: whether it is the mean of what single answers are worth, each by itself.
     """
 
     name: str
     items: Callable[[Sequence[Prediction]], Items]
     applies: Callable[[Row], bool] = lambda row: True
+    less_is_better: bool = False
+    judges_one_answer: bool = False
 
 
 def score(predictions: Sequence[Prediction], resamples: int = 1000) -> dict[str, Score]:
@@ -93,7 +99,7 @@ def measures_of(task: str) -> tuple[Measure, ...]:
         return POINTING
     if is_of_a_group(task):
         return CAPTION
-    return MEASURES.get(task, (Measure("acc", _exact),))
+    return MEASURES.get(task, (EXACT,))
 
 
 def is_pointing(task: str) -> bool:
@@ -204,6 +210,21 @@ def _longer_names(row: Row) -> list[str]:
     return (row.extra or {}).get("longer_names", {}).get(_kind(row), [])
 
 
+def _mrr(predictions: Sequence[Prediction]) -> Items:
+    """Mean reciprocal rank of the right candidate."""
+    return Items.mean([1 / rank_of_answer(item) for item in predictions])
+
+
+def _recall(most: int, predictions: Sequence[Prediction]) -> Items:
+    """How often the right candidate is among the first."""
+    return Items.mean([rank_of_answer(item) <= most for item in predictions])
+
+
+def _mean_rank(predictions: Sequence[Prediction]) -> Items:
+    longest = max(len(item.row.candidates) for item in predictions)
+    return Items.mean([rank_of_answer(item) for item in predictions], limit=float(longest))
+
+
 def _statement(row: Row) -> str:
     return (row.extra or {}).get("statement", "")
 
@@ -263,6 +284,7 @@ def true_box(row: Row) -> Box:
     return row.box
 
 
+EXACT = Measure("acc", _exact, judges_one_answer=True)
 CAPTION = (Measure("cider", _cider), Measure("bleu4", _bleu4), Measure("rouge_l", _rouge_l))
 POINTING = (Measure("acc@0.5", _hits), Measure("mean_iou", _mean_iou), Measure("well_formed", _well_formed))
 MEASURES: dict[str, tuple[Measure, ...]] = {
@@ -281,10 +303,15 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
         Measure("yes_share", partial(_presence, yes_no.yes_share)),
     ),
     "yes_no_pair": (Measure("acc", _mme), Measure("acc_plus", _mme_plus)),
-    "circular_choice": (Measure("acc", _circular), Measure("pass_acc", _exact)),
+    "circular_choice": (Measure("acc", _circular), Measure("pass_acc", _exact, judges_one_answer=True)),
     "direct_answer": (Measure("acc", _direct),),
     "exact_question": (Measure("acc", _official_gqa),),
     "region_question": (Measure("acc", _official_gqa),),
     "object_name": (Measure("acc", _named), Measure("class_acc", _named_by_class)),
+    "dialogue": (
+        Measure("mrr", _mrr),
+        *(Measure(f"recall@{most}", partial(_recall, most)) for most in (1, 5, 10)),
+        Measure("mean_rank", _mean_rank, less_is_better=True),
+    ),
     "statement": (Measure("acc", _yes_no), Measure("consistency", _consistency, lambda row: bool(_statement(row)))),
 }

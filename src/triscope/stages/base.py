@@ -20,13 +20,16 @@ from torch.nn import functional as F
 
 from triscope.checkpoints.slices import trained_state, warm_start
 from triscope.components.language import TokenPredictions
+from triscope.data.asking import Asking
 from triscope.data.batch import Batch
 from triscope.data.controls import PLAIN, controls
 from triscope.data.datamodule import Split
 from triscope.data.errors import ConfigurationError, TriscopeError
-from triscope.data.prompts import Tokenizers, parse_box
+from triscope.data.prompts import PromptWriter, Tokenizers, parse_box
 from triscope.data.sample import Level
 from triscope.distributed import gathered, placed, whole
+from triscope.evaluation.benchmarks import Benchmark, benchmark
+from triscope.evaluation.generation import GenerationOptions
 from triscope.evaluation.predictions import Prediction, distinct, write_predictions
 from triscope.evaluation.results import results_table, write_results
 from triscope.evaluation.tasks import score
@@ -48,23 +51,6 @@ class WarmStart:
 
     checkpoint: str
     parts: list[str]
-
-
-@dataclass
-class GenerationOptions:
-    """How answers are written in validation, test and prediction.
-
-    Args:
-        max_new_tokens: at most this many tokens an answer.
-        beams: beam search width; 1 is greedy. LION: 5.
-        repetition_penalty: LION: 1.5 for captions; it punishes the repeated digits of boxes too.
-        length_penalty: exponent of the length in beam search.
-    """
-
-    max_new_tokens: int = 32
-    beams: int = 1
-    repetition_penalty: float = 1.0
-    length_penalty: float = 1.0
 
 
 class Stage(lightning.LightningModule):
@@ -202,6 +188,10 @@ class Stage(lightning.LightningModule):
         """What the data needs to write ids of this model."""
         return self.model.tokenizers()
 
+    def asking(self, name: str) -> Asking:
+        """How the benchmark of a name asks."""
+        return benchmark(name).asking
+
     def region_sides(self) -> tuple[int, int] | None:
         """Shortest and longest side of the pictures that the model's region encoder reads, if it reads any of its own."""
         return self.model.regions.picture_sides if self.model.regions is not None else None
@@ -271,30 +261,67 @@ class Stage(lightning.LightningModule):
             predictions = self.model(part)
             losses = row_losses(part, token_losses(predictions), predictions.row_M)
             self.validation_losses.update({(dataloader_idx, loss.key): loss for loss in losses})
-        self._keep("validation", dataloader_idx, PLAIN, self.answer(batch))
+        self._keep("validation", dataloader_idx, PLAIN, self.answer(batch, self._benchmark("validation", dataloader_idx)))
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Written answers with pictures as they are, and under every control (`triscope.data.controls`)."""
-        asked = list(controls(batch))
+        asked, by = list(controls(batch)), self._benchmark("test", dataloader_idx)
         most = max(gathered([len(asked)]))
         for control, changed in asked:
-            self._keep("test", dataloader_idx, control, self.answer(changed))
+            self._keep("test", dataloader_idx, control, self.answer(changed, by))
         for _ in range(most - len(asked)):
-            self.answer(batch)  # kept by nobody: all ranks of a sharded model write at once
+            self.answer(batch, by)  # kept by nobody: all ranks of a sharded model write at once
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Written answers of a batch."""
-        self._keep("predict", dataloader_idx, PLAIN, self.answer(batch))
+        self._keep("predict", dataloader_idx, PLAIN, self.answer(batch, self._benchmark("predict", dataloader_idx)))
 
-    def answer(self, batch: Batch) -> list[Prediction]:
-        """Write the answer to the last question of every row, and read the box in it, if there is one."""
-        decode = self.tokenizers().language.decode
-        box_format = self._loose_trainer.datamodule.prompt_style.box_format
-        answers = []
-        for part in self._parts(batch):
-            texts = [decode(ids).strip() for ids in self.model.generate(part, **asdict(self.generation))]
-            answers += [Prediction(row, text, parse_box(text, box_format)) for row, text in zip(part.rows, texts, strict=True)]
-        return answers
+    def answer(self, batch: Batch, by: Benchmark | None = None) -> list[Prediction]:
+        """Answer the last question of every row.
+
+        Args:
+            batch: rows.
+            by: the benchmark that says how; without one, answers are written as the stage's `generation` says.
+        """
+        is_ranked = by is not None and by.generation is None
+        return [answer for part in self._parts(batch) for answer in (self._ranked if is_ranked else self._written)(part, by)]
+
+    def _written(self, batch: Batch, by: Benchmark | None) -> list[Prediction]:
+        """Answers as the model writes them, and the box in each, if there is one."""
+        decode, style = self.tokenizers().language.decode, self._loose_trainer.datamodule.prompt_style
+        generation = self.generation if by is None or by.generation is None else by.generation
+        texts = [decode(ids).strip() for ids in self.model.generate(batch, **asdict(generation))]
+        boxes = [parse_box(text, style.box_format) for text in texts]
+        if by is None:
+            return [Prediction(*answer) for answer in zip(batch.rows, texts, boxes, strict=True)]
+        return [
+            Prediction(row, by.post_processing(text), box, written=text, benchmark=by.label)
+            for row, text, box in zip(batch.rows, texts, boxes, strict=True)
+        ]
+
+    def _ranked(self, batch: Batch, by: Benchmark) -> list[Prediction]:
+        """The likeliest candidate of each row.
+
+        Raises:
+            ConfigurationError: a row without candidates.
+        """
+        without = next((row.key for row in batch.rows if not row.candidates), None)
+        if without is not None:
+            remedy = "convert the data with a source that keeps the candidates, or use another benchmark"
+            raise ConfigurationError(f"benchmark {by.name}, sample {without}", "no candidates", "a list to rank", remedy)
+        writer = PromptWriter(self._loose_trainer.datamodule.prompt_style, self.tokenizers())
+        answers = [[writer.answer_ids(candidate) for candidate in row.candidates] for row in batch.rows]
+        predictions = []
+        for row, likelihoods in zip(batch.rows, self.model.rank(batch, answers), strict=True):
+            best = row.candidates[likelihoods.index(max(likelihoods))]
+            predictions.append(Prediction(row, best, None, best, tuple(likelihoods), by.label))
+        return predictions
+
+    def _benchmark(self, split: Split, loader: int) -> Benchmark | None:
+        """The benchmark of a set, by the number of its loader."""
+        sets = self._loose_trainer.datamodule.evaluated[split]
+        name = list(sets.values())[loader].benchmark
+        return None if name is None else benchmark(name)
 
     def _parts(self, batch: Batch) -> Iterator[Batch]:
         """The batch in parts that are not too large, on every rank as many: a sharded model is run on all at once. Rows that
@@ -322,7 +349,13 @@ class Stage(lightning.LightningModule):
         """Score the answers of all ranks beside controls and guess levels, and write them into the run's folder."""
         self._gather()
         if self.trainer.is_global_zero:
-            for name, result in write_results(self.trainer.default_root_dir, self.predictions).items():
+            sets = self._loose_trainer.datamodule.evaluated["test"]
+            asked = {
+                name: {**benchmark(each.benchmark).described(), "split": each.split}
+                for name, each in sets.items()
+                if each.benchmark is not None
+            }
+            for name, result in write_results(self.trainer.default_root_dir, self.predictions, asked).items():
                 print(f"\n{name}\n{results_table(result)}")
 
     def on_predict_epoch_end(self) -> None:
