@@ -133,11 +133,8 @@ def _log_probabilities(language: LanguageModel, hidden_ED: Tensor) -> Tensor:
 def _laid(rows: Sequence[Sequence[tuple[Sequence[int], Sequence[int]]]], device: torch.device) -> _Laid:
     """What is read and what is to be predicted of the answers to each question, as tensors."""
     longest = max(1, *(sum(len(given) for given, _ in row) for row in rows))
-    laid = _Laid(
-        torch.zeros(len(rows), longest, dtype=torch.long),
-        *(torch.full((len(rows), longest), -1) for _ in range(2)),
-        torch.zeros(len(rows), longest, dtype=torch.long),
-    )
+    nothing_BE = torch.full((len(rows), longest), -1)
+    laid = _Laid(torch.zeros_like(nothing_BE), nothing_BE.clone(), nothing_BE.clone(), torch.zeros_like(nothing_BE))
     for number, row in enumerate(rows):
         end = 0
         for answer, (given, wanted) in enumerate(row):

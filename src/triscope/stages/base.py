@@ -283,8 +283,10 @@ class Stage(lightning.LightningModule):
             batch: rows.
             by: the benchmark that says how; without one, answers are written as the stage's `generation` says.
         """
-        is_ranked = by is not None and by.generation is None
-        return [answer for part in self._parts(batch) for answer in (self._ranked if is_ranked else self._written)(part, by)]
+        answers = []
+        for part in self._parts(batch):
+            answers += self._ranked(part, by) if by is not None and by.generation is None else self._written(part, by)
+        return answers
 
     def _written(self, batch: Batch, by: Benchmark | None) -> list[Prediction]:
         """Answers as the model writes them, and the box in each, if there is one."""
