@@ -129,6 +129,20 @@ def test_a_score_without_an_interval_is_not_judged():
         learned(Score(0.9, 10), {"constant": 0.5}, {})
 
 
+def test_a_rank_is_learned_if_its_upper_bound_is_below_every_guess_and_control():
+    sure = Score(5.0, 10, 4.0, 6.0)
+    assert learned(sure, {"constant": 40.0}, {"blind": 20.0}, less_is_better=True)
+    assert not learned(sure, {"constant": 40.0}, {"blind": 5.5}, less_is_better=True)
+
+
+def test_any_of_the_listed_answers_is_a_guess():
+    rows = [
+        Row(f"a:{number}", "choice", Level.IMAGE, "Which?", (right,), listed)
+        for number, (right, listed) in enumerate([("cat", ("cat", "dog")), ("red", ("red", "green", "blue", "grey"))])
+    ]
+    assert guess_levels(rows)["image/choice_acc"]["any_candidate"] == pytest.approx((1 / 2 + 1 / 4) / 2)
+
+
 def test_a_score_without_a_guess_to_compare_is_not_judged():
     with pytest.raises(ValueError, match="no guess level"):
         learned(Score(0.9, 10, 0.8, 1.0), {}, {"blind": 0.2})

@@ -13,6 +13,7 @@ from tests.tiny_model import awake, batch_of, prepare, tiny_data, tiny_model, ti
 from triscope.data.asking import BenchmarkSet
 from triscope.data.sample import Conversation, Level, Sample, Turn
 from triscope.data.shards import ShardWriter
+from triscope.distributed import ShardedStrategy
 from triscope.evaluation.results import summarise
 from triscope.stages import MixtureStage
 
@@ -51,13 +52,13 @@ def base(tmp_path_factory) -> Path:
     return folder
 
 
-def answers(base: Path, folder: Path, kind: str, shards: str = "there", devices: int = 1, **options: Any) -> Answers:
+def answers(base: Path, folder: Path, kind: str, shards: str = "there", strategy: Any = "auto", **options: Any) -> Answers:
     """Every answer of a test, but under the control whose pictures come from the rest of the batch."""
     torch.manual_seed(3)
     stage = MixtureStage(lambda: awake(tiny_model(base, kind)))
     sets = {name: BenchmarkSet(str(base / shards), benchmark) for name, benchmark in BENCHMARKS.items()}
     data = tiny_data(str(base / shards), **{"samples_per_batch": 3, "test": sets, "validation": None, **options})
-    trainer = tiny_trainer(folder, devices=devices, strategy="auto" if devices == 1 else "ddp")
+    trainer = tiny_trainer(folder, devices=1 if strategy == "auto" else 2, strategy=strategy)
     trainer.test(stage, datamodule=data, verbose=False)
     return {
         (name, control, answer.row.key): (answer.text, answer.log_likelihoods)
@@ -95,8 +96,13 @@ def test_the_order_of_the_samples_changes_no_answer(base, usual, tmp_path, kind)
 
 
 @KINDS
-def test_the_number_of_processes_changes_no_answer(base, usual, tmp_path, kind):
-    for found in on_ranks(2, tmp_path / "ranks", lambda rank: answers(base, tmp_path / "run", kind, devices=2)):
+@pytest.mark.parametrize("strategy", ["ddp", "sharded"])
+def test_the_number_of_processes_changes_no_answer(base, usual, tmp_path, kind, strategy):
+    def of_rank(rank: int) -> Answers:
+        sharded = ShardedStrategy(process_group_backend="gloo")
+        return answers(base, tmp_path / "run", kind, strategy="ddp" if strategy == "ddp" else sharded)
+
+    for found in on_ranks(2, tmp_path / "ranks", of_rank):
         same(found, usual[kind])
 
 

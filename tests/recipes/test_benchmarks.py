@@ -13,7 +13,9 @@ from triscope.cli import main
 from triscope.evaluation.benchmarks import benchmark
 from triscope.evaluation.predictions import read_predictions
 
-EVAL_IMAGE, EVAL_IMAGES = (REPOSITORY / "conf" / "data" / f"eval_{name}.yaml" for name in ("image", "images"))
+EVAL_IMAGE, EVAL_REGION, EVAL_IMAGES = (
+    REPOSITORY / "conf" / "data" / f"eval_{name}.yaml" for name in ("image", "region", "images")
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def tested(place) -> Path:
 def test_a_result_says_how_its_benchmark_was_asked_answered_and_read(tested):
     results = json.loads((tested / "results.json").read_text())
     assert results.keys() == {"vsr", "a_okvqa_direct", "a_okvqa_choice", "visdial"}
-    assert results["vsr"]["benchmark"] == {**benchmark("vsr").described(), "split": "test"}
+    assert results["vsr"]["benchmark"] == {**benchmark("vsr").described(), "split": "test", "shards": "data/vsr/test"}
     assert results["a_okvqa_direct"]["benchmark"]["decoding"]["length_penalty"] == -1.0
     assert results["vsr"]["items"] == {"image/statement_acc": 3}
     assert set(results["visdial"]["metrics"]) >= {"image/dialogue_mrr", "image/dialogue_recall@10", "image/dialogue_mean_rank"}
@@ -94,11 +96,12 @@ def test_shards_that_are_missing_are_told_with_the_commands_that_make_them(place
     assert f"\n  python -m data_pipelines {command}\n" in message and "--data.skip_missing true" in message
 
 
-def test_with_nothing_there_there_is_nothing_to_skip(place, monkeypatch):
+@pytest.mark.parametrize(("data", "first"), [(EVAL_REGION, "refcoco_val"), (EVAL_IMAGES, "aesop")], ids=["region", "images"])
+def test_with_nothing_there_there_is_nothing_to_skip(place, monkeypatch, data, first):
     monkeypatch.chdir(place)
     with pytest.raises(SystemExit) as end:
-        main(evaluate(place, EVAL_IMAGES, "--data.skip_missing", "true"))
-    assert "no shards for aesop, vist" in str(end.value.code)
+        main(evaluate(place, data, "--data.skip_missing", "true"))
+    assert f"no shards for {first}, " in str(end.value.code)
 
 
 def test_what_is_skipped_is_named(place, monkeypatch, capsys):

@@ -17,6 +17,7 @@ from triscope.data.shards import ShardSet
 from triscope.drawing import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR, outlined, outlines
 from triscope.evaluation.comparison import Change, Difference, changes, differences
 from triscope.evaluation.predictions import read_predictions
+from triscope.evaluation.results import RESULTS_FILE
 from triscope.evaluation.tasks import picture_of
 
 FIRST_COLOR = "#ff9100"  # the first run's box; the second's is red, as everywhere
@@ -122,10 +123,10 @@ def _predictions_file(run: Path, name: str) -> Path:
 
 
 def _pictures(run: Path, name: str, keys: Sequence[str]) -> dict[str, list[Image.Image]]:
-    """The pictures of some rows, by sample, from the shards that the run's configuration names; none if they are gone."""
+    """The pictures of some rows, by sample, from the shards that results or configuration name; none if they are gone."""
     configuration: dict = parsed(run / CONFIGURATION_FILE, yaml.safe_load, {})
-    folder = ((configuration.get("data") or {}).get("test") or {}).get(name)
-    folder = folder["shards"] if isinstance(folder, dict) else folder  # with its benchmark
+    of_benchmark = parsed(run / RESULTS_FILE, yaml.safe_load, {}).get(name, {}).get("benchmark", {})
+    folder = of_benchmark.get("shards") or ((configuration.get("data") or {}).get("test") or {}).get(name)
     if folder is None or not Path(folder).is_dir():
         return {}
     wanted = {key.partition(":")[0] for key in keys}

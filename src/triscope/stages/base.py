@@ -353,7 +353,7 @@ class Stage(lightning.LightningModule):
         if self.trainer.is_global_zero:
             sets = self._loose_trainer.datamodule.evaluated["test"]
             asked = {
-                name: {**benchmark(each.benchmark).described(), "split": each.split}
+                name: {**benchmark(each.benchmark).described(), "split": each.split, "shards": each.shards}
                 for name, each in sets.items()
                 if each.benchmark is not None
             }
