@@ -125,8 +125,8 @@ def _predictions_file(run: Path, name: str) -> Path:
 def _pictures(run: Path, name: str, keys: Sequence[str]) -> dict[str, list[Image.Image]]:
     """The pictures of some rows, by sample, from the shards that results or configuration name; none if they are gone."""
     configuration: dict = parsed(run / CONFIGURATION_FILE, yaml.safe_load, {})
-    of_benchmark = parsed(run / RESULTS_FILE, yaml.safe_load, {}).get(name, {}).get("benchmark", {})
-    folder = of_benchmark.get("shards") or ((configuration.get("data") or {}).get("test") or {}).get(name)
+    results: dict = parsed(run / RESULTS_FILE, yaml.safe_load, {})
+    folder = results.get(name, {}).get("benchmark", {}).get("shards") or ((configuration.get("data") or {}).get("test") or {}).get(name)
     if folder is None or not Path(folder).is_dir():
         return {}
     wanted = {key.partition(":")[0] for key in keys}
