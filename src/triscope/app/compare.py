@@ -126,7 +126,8 @@ def _pictures(run: Path, name: str, keys: Sequence[str]) -> dict[str, list[Image
     """The pictures of some rows, by sample, from the shards that results or configuration name; none if they are gone."""
     configuration: dict = parsed(run / CONFIGURATION_FILE, yaml.safe_load, {})
     results: dict = parsed(run / RESULTS_FILE, yaml.safe_load, {})
-    folder = results.get(name, {}).get("benchmark", {}).get("shards") or ((configuration.get("data") or {}).get("test") or {}).get(name)
+    configured = ((configuration.get("data") or {}).get("test") or {}).get(name)
+    folder = results.get(name, {}).get("benchmark", {}).get("shards") or configured
     if folder is None or not Path(folder).is_dir():
         return {}
     wanted = {key.partition(":")[0] for key in keys}
