@@ -5,6 +5,7 @@ import pytest
 from triscope.data.batch import Row
 from triscope.data.boxes import Box
 from triscope.data.sample import Level
+from triscope.evaluation.benchmarks import benchmark
 from triscope.evaluation.predictions import Prediction, read_predictions
 from triscope.evaluation.results import RESULTS_FILE, results_table, summarise, write_results
 
@@ -62,6 +63,18 @@ def test_the_table_has_a_line_a_score_that_says_whether_it_was_learned():
     assert interval.count("-") == 1 and learned == "yes"
     (_, alone) = results_table(summarise({"": answered(YES_NO, 20)})).splitlines()
     assert alone.split()[3:5] == ["nan", "nan"] and alone.endswith("no")
+
+
+def test_a_benchmark_stands_in_its_set_s_results_and_above_their_table(tmp_path):
+    told = {**benchmark("gqa").described(), "split": "testdev", "shards": "data/gqa"}
+    results = write_results(tmp_path, {"gqa": {"": answered(YES_NO, 20)}, "mine": {"": answered(YES_NO, 20)}}, {"gqa": told})
+    assert json.loads((tmp_path / RESULTS_FILE).read_text())["gqa"]["benchmark"] == told
+    assert "benchmark" not in results["mine"]
+    first, heading, _ = results_table(results["gqa"]).splitlines()
+    assert first.startswith("gqa 1, split testdev: '{content} Answer with a word or two.'; max_new_tokens 10, beams 5")
+    assert first.endswith("length_penalty -1; short_answer") and heading.startswith("score")
+    ranked = results_table(results["mine"] | {"benchmark": benchmark("vsr").described()}).splitlines()[0]
+    assert ranked.startswith("vsr 1: ") and "candidates ranked by the sum of their log-likelihoods" in ranked
 
 
 def test_what_single_pictures_are_worth_stands_beside_the_score_of_the_same_rows():

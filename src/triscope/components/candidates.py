@@ -4,8 +4,8 @@
                                                              would have right behind the question
     seq2seq    encoder: question     decoder: answer 1 | answer 2 | answer 3     T5's positions are relative: nothing moves
 
-So the question, with its pictures, is read once. Local letters: K answers of a question, E of their tokens that are read, one
-answer behind the other; T tokens of the question, padding included.
+So the question, with its pictures, is read once. Local letters: E tokens of its answers that are read, one answer behind the
+other; W tokens of the question and of its answers, T + E.
 """
 
 from collections.abc import Sequence
@@ -76,25 +76,25 @@ def _scores_of_causal(
     is_answer_BE = laid.answer_BE >= 0
     place_BT = (valid_BT.cumsum(1) - 1).clamp(min=0)
     earlier_TT = torch.ones(columns, columns, dtype=torch.bool, device=valid_BT.device).tril()
-    sees = torch.cat(
+    sees_BWW = torch.cat(
         [
             F.pad(earlier_TT & valid_BT[:, None, :], (0, laid.given_BE.shape[1])),
-            torch.cat([(is_answer_BE[:, :, None] & valid_BT[:, None, :]), laid.sees_BEE], dim=2),
+            torch.cat([is_answer_BE[:, :, None] & valid_BT[:, None, :], laid.sees_BEE], dim=2),
         ],
         dim=1,
     )
-    hidden = language.model.base_model(
+    hidden_BWD = language.model.base_model(
         inputs_embeds=torch.cat([embeddings_BTD, language.embed(laid.given_BE).to(embeddings_BTD.dtype)], dim=1),
-        attention_mask=_added(sees, embeddings_BTD.dtype),
+        attention_mask=_added(sees_BWW, embeddings_BTD.dtype),
         position_ids=torch.cat([place_BT, length_B[:, None] + laid.place_BE], dim=1),
         use_cache=False,
     ).last_hidden_state
     last_B = (valid_BT * torch.arange(1, columns + 1, device=valid_BT.device)).argmax(1)
     scores = []
     for row, of_row in enumerate(answers):
-        first_V = _log_probabilities(language, hidden[row, last_B[row]][None])[0]
+        first_V = _log_probabilities(language, hidden_BWD[row, last_B[row]][None])[0]
         begun = first_V[[answer[0] for answer in of_row]]
-        scores.append((begun + _sums(language, hidden[row, columns:], laid, row, len(of_row))).tolist())
+        scores.append((begun + _sums(language, hidden_BWD[row, columns:], laid, row, len(of_row))).tolist())
     return scores
 
 
@@ -104,11 +104,11 @@ def _scores_of_seq2seq(
     model = language.model
     start = model.config.decoder_start_token_id
     laid = _laid([[([start, *answer[:-1]], answer) for answer in of_row] for of_row in answers], embeddings_BTD.device)
-    read = model.encoder(inputs_embeds=embeddings_BTD, attention_mask=valid_BT.long()).last_hidden_state
+    read_BTD = model.encoder(inputs_embeds=embeddings_BTD, attention_mask=valid_BT.long()).last_hidden_state
     hidden_BED = model.decoder(
         input_ids=laid.given_BE,
         attention_mask=_added(laid.sees_BEE, embeddings_BTD.dtype),
-        encoder_hidden_states=read,
+        encoder_hidden_states=read_BTD,
         encoder_attention_mask=valid_BT.long(),
         use_cache=False,
     ).last_hidden_state
@@ -118,7 +118,7 @@ def _scores_of_seq2seq(
 
 
 def _sums(language: LanguageModel, hidden_ED: Tensor, laid: _Laid, row: int, count: int) -> Tensor:
-    """The log-probabilities of the tokens of a row, summed by answer (K,)."""
+    """The log-probabilities of the tokens of a row, summed by answer: K of them, its candidates."""
     is_wanted_E = laid.wanted_BE[row] >= 0
     log_probabilities_EV = _log_probabilities(language, hidden_ED[is_wanted_E])
     of_token_E = log_probabilities_EV.gather(1, laid.wanted_BE[row][is_wanted_E][:, None])[:, 0]
@@ -146,7 +146,7 @@ def _laid(rows: Sequence[Sequence[tuple[Sequence[int], Sequence[int]]]], device:
     return _Laid(*(tensor.to(device) for tensor in laid))
 
 
-def _added(sees: Tensor, dtype: torch.dtype) -> Tensor:
-    """A mask as it is added to attention scores, for all heads; a token that reads nothing, which is padding, reads all alike."""
+def _added(sees_Btt: Tensor, dtype: torch.dtype) -> Tensor:
+    """A mask as it is added to the attention scores of all heads (t tokens). Padding, which reads nothing, reads all alike."""
     nothing = torch.finfo(dtype).min
-    return torch.zeros(sees.shape, dtype=dtype, device=sees.device).masked_fill(~sees, nothing)[:, None]
+    return torch.zeros(sees_Btt.shape, dtype=dtype, device=sees_Btt.device).masked_fill(~sees_Btt, nothing)[:, None]
