@@ -365,3 +365,16 @@ def test_adapters_have_the_size_of_the_paper(tmp_path, width, hidden, heads, of_
     assert sum(size for name, size in sizes.items() if ".mixture.router." in name) == of_routers
     billions = sum(size for name, size in sizes.items() if ".mixture." not in name) / 1e9
     assert billions == pytest.approx({2048: 2.85, 4096: 11.1}[width], abs=0.05)
+
+
+@pytest.mark.parametrize("beams", [1, 5])
+@both_kinds
+def test_a_penalty_of_repetition_counts_for_padded_rows_as_for_others(folders, kind, beams):
+    language = awake(LanguageModel(str(folders[kind]))).eval()
+    asked = batch(language, (6,))
+    row, valid, level = asked["embeddings_BTD"], asked["valid_BT"], asked["level_B"]
+    options = {"max_new_tokens": 8, "beams": beams, "repetition_penalty": 1.5}
+    alone = language.generate(row, valid, level, **options)
+    padded = language.generate(nn.functional.pad(row, (0, 0, 5, 0)), nn.functional.pad(valid, (5, 0)), level, **options)
+    assert padded == alone
+    assert len(set(alone[0])) > len(set(language.generate(row, valid, level, **(options | {"repetition_penalty": 1.0}))[0]))

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import torch
 
 from tests.data.tiny import ask, causal_tokenizers, sample
 from triscope.data.batch import LEVELS
 from triscope.data.boxes import Box
-from triscope.data.collate import EncodedSample, collate
+from triscope.data.collate import EncodedSample, OtherPictures, collate
 from triscope.data.prompts import PromptStyle, PromptWriter
 from triscope.data.sample import Level, Region, Sample
 
@@ -81,11 +83,21 @@ def test_a_batch_moves_whole_with_the_pictures_of_its_regions():
 
 
 def test_the_controls_change_the_pictures_of_regions_too():
+    pixels, large = {0: torch.zeros(3, 4, 4, dtype=torch.uint8)}, [{0: torch.full((3, 9, 9), shade)} for shade in (0, 1)]
     samples = [
-        EncodedSample({0: torch.zeros(3, 4, 4, dtype=torch.uint8)}, encoded(sample(key)).rows, {0: torch.full((3, 9, 9), shade)})
+        EncodedSample(pixels, encoded(sample(key)).rows, large[shade], OtherPictures(pixels, large[1 - shade]))
         for shade, key in enumerate("ab")
     ]
     batch = collate(samples, image_size=4)
     shuffled = batch.with_shuffled_images()
     assert [int(picture[0, 0, 0]) for picture in shuffled.region_pictures] == [1, 0]
+    (part,) = batch.of_rows(torch.tensor([False, True])).parts(2)
+    assert [int(picture[0, 0, 0]) for picture in part.other_region_pictures] == [0] and len(part.other_pixels_ICHW) == 1
     assert batch.without_images().region_pictures == ()
+
+
+def test_where_one_sample_has_no_other_none_is_shuffled():
+    alone = encoded(sample("a"))
+    other = replace(encoded(sample("b")), others=OtherPictures(alone.pixels))
+    assert collate([alone, other], image_size=4).other_pixels_ICHW is None
+    assert collate([other, encoded(sample("c", images=0))], image_size=4).other_pixels_ICHW is not None

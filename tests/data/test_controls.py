@@ -6,20 +6,25 @@ import torch
 from tests.data.test_collate import encoded
 from tests.data.tiny import ask, sample
 from triscope.data.batch import Batch, Placeholder
-from triscope.data.collate import EncodedSample, collate
+from triscope.data.collate import EncodedSample, OtherPictures, collate
 from triscope.data.controls import controls
 from triscope.data.sample import Sample
 
 
 def batch_of(*samples: Sample) -> Batch:
-    """A batch whose pictures are of one shade each, counted through the batch."""
+    """A batch whose pictures are of one shade each, counted through the batch, beside those of the sample before each."""
     shade = 0
-    numbered = []
+    numbered: list[EncodedSample] = []
     for each in map(encoded, samples):
         pixels = {image: torch.full_like(picture, shade + order) for order, (image, picture) in enumerate(each.pixels.items())}
         shade += len(pixels)
         numbered.append(EncodedSample(pixels, each.rows))
-    return collate(numbered, image_size=4)
+    before = [list(each.pixels.values()) for each in numbered[-1:] + numbered[:-1]]
+    with_others = [
+        replace(each, others=OtherPictures({image: others[image % len(others)] for image in each.pixels}))
+        for each, others in zip(numbered, before, strict=True)
+    ]
+    return collate(with_others if len(samples) > 1 else numbered, image_size=4)
 
 
 def seen(batch: Batch) -> dict[str, list[int]]:
@@ -85,7 +90,7 @@ def test_a_batch_of_single_pictures_has_the_two_controls_of_old():
 def test_the_pictures_of_a_lone_sample_cannot_be_exchanged():
     batch = batch_of(sample("a", images=2))
     assert "shuffled" not in dict(controls(batch))
-    with pytest.raises(ValueError, match="at least 2 samples: raise evaluation_samples_per_batch"):
+    with pytest.raises(ValueError, match="needs those of other samples"):
         batch.with_shuffled_images()
 
 

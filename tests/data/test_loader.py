@@ -206,3 +206,36 @@ def test_only_wanted_levels_and_tasks_are_asked_and_nothing_else_is_decoded(tmp_
 def test_data_without_a_wanted_conversation_is_told(shards):
     with pytest.raises(BadShardError, match="no sample with a conversation that can be used"):
         list(loader(shards, selection=Selection(tasks=("caption",))))
+
+
+# Pictures of other samples -----------------------------------------------------------------------------------------------
+
+
+def others(folder: Path, samples_per_batch: int, count: int = 5) -> list[int]:
+    """The shades of the other samples' pictures, in the order of the set; sample k is of shade 40 k, and the third has none."""
+    with ShardWriter(folder, 2) as writer:
+        for number in range(count):
+            images = 0 if number == 2 else 1
+            writer.write(sample(f"s{number}", images=images), [jpeg(40 * number)] * images)
+    stream = SampleStream({"set": ShardSet.open(folder)}, shuffle=False)
+    writer = PromptWriter(PromptStyle(), causal_tokenizers())
+    source = BatchSource(stream, PictureTransform(8), writer, Selection(), with_others=True)
+    batches = list(Loader(source, Steps(len(stream), samples_per_batch)))
+    known = [batch.other_pixels_ICHW for batch in batches if batch.other_pixels_ICHW is not None]
+    return [int(picture[0, 0, 0]) for pictures in known for picture in pictures]
+
+
+@pytest.mark.parametrize("samples_per_batch", [1, 2, 5])
+def test_a_picture_stands_beside_that_of_the_sample_before_it_in_any_batch(tmp_path, samples_per_batch):
+    shades = others(tmp_path / "set", samples_per_batch)
+    assert shades == pytest.approx([160, 0, 40, 120], abs=2)
+
+
+def test_a_lone_picture_has_no_other(tmp_path):
+    with ShardWriter(tmp_path / "set", 2) as writer:
+        writer.write(sample("a"), [jpeg()])
+        writer.write(sample("b", images=0), [])
+    stream = SampleStream({"set": ShardSet.open(tmp_path / "set")}, shuffle=False)
+    source = BatchSource(stream, PictureTransform(8), PromptWriter(PromptStyle(), causal_tokenizers()), Selection(), True)
+    (batch,) = Loader(source, Steps(len(stream), 2))
+    assert batch.other_pixels_ICHW is None

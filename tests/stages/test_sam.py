@@ -69,4 +69,4 @@ def test_a_test_adds_what_each_picture_is_worth(base, shards, tmp_path):
     tiny_trainer(tmp_path).test(stage, tiny_data(shards, samples_per_batch=3, prompt_style=UNTAGGED))
     answers = {control: len(found) for control, found in stage.predictions["tiny"].items()}
     several = {"reordered": 6, "last_only": 6, "without_1": 6, "without_2": 6, "without_3": 4, "without_4": 2}
-    assert answers == {"": 8, "blind": 8, "shuffled": 6} | several
+    assert answers == {"": 8, "blind": 8, "shuffled": 8} | several

@@ -13,9 +13,11 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    LogitsProcessorList,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    RepetitionPenaltyLogitsProcessor,
 )
 from transformers.generation.streamers import BaseStreamer
 
@@ -235,7 +237,10 @@ class LanguageModel(nn.Module):
             max_new_tokens=max_new_tokens,
             num_beams=beams,
             do_sample=False,
-            repetition_penalty=repetition_penalty,
+            # Not by its name: of a row that is padded, transformers would spare as many written tokens as there is padding.
+            logits_processor=LogitsProcessorList(
+                [RepetitionPenaltyLogitsProcessor(repetition_penalty)] if repetition_penalty != 1.0 else []
+            ),
             length_penalty=length_penalty,
             pad_token_id=padding,
             streamer=None if on_token is None else _TokenStream(on_token, {*ends, padding}, skipped=int(self.seq2seq)),

@@ -17,6 +17,7 @@ nine is the same code, and an image is decoded and encoded once however many row
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from itertools import compress
 from typing import Any
 
 import torch
@@ -93,6 +94,8 @@ class Batch:
         boxes_G4: x1, y1, x2, y2 as shares of the image, float32.
         rows: what evaluation and messages need, one a row.
         region_pictures: uint8 (3, H, W) of every image at the size that a region encoder reads; empty if it reads none.
+        other_pixels_ICHW, other_region_pictures: for every image one of another sample, for the shuffled control; None and
+            empty where nobody asks for it.
     """
 
     pixels_ICHW: Tensor
@@ -109,6 +112,8 @@ class Batch:
     boxes_G4: Tensor
     rows: tuple[Row, ...]
     region_pictures: tuple[Tensor, ...] = ()
+    other_pixels_ICHW: Tensor | None = None
+    other_region_pictures: tuple[Tensor, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -132,34 +137,22 @@ class Batch:
             pair_image_N=empty,
             region_image_G=torch.full_like(self.region_image_G, -1),
             region_pictures=(),
+            other_pixels_ICHW=None,
+            other_region_pictures=(),
         )
 
     def with_shuffled_images(self) -> "Batch":
-        """The shuffled control: every row sees the pictures of the sample before it in the batch.
+        """The shuffled control: the rows that look at a picture see those of another sample.
 
         Raises:
-            ValueError: the batch holds the pictures of a single sample, so that there is nothing to exchange.
+            ValueError: the batch was made without pictures of other samples.
         """
-        samples = self.images_by_sample()
-        if len(samples) < 2:
-            raise ValueError("shuffling pictures needs a batch of at least 2 samples: raise evaluation_samples_per_batch")
-        source = list(range(len(self.pixels_ICHW)))
-        for mine, others in zip(samples, samples[-1:] + samples[:-1], strict=True):
-            for order, image in enumerate(mine):
-                source[image] = others[order % len(others)]
-        return replace(
-            self,
-            pixels_ICHW=self.pixels_ICHW[source],
-            region_pictures=tuple(self.region_pictures[image] for image in source) if self.region_pictures else (),
-        )
-
-    def images_by_sample(self) -> list[list[int]]:
-        """Indices of the images that rows of each sample show or point at, for every sample with any."""
-        images: dict[str, set[int]] = {}
-        rows, seen = torch.cat([self.pair_row_N, self.region_row_G]), torch.cat([self.pair_image_N, self.region_image_G])
-        for row, image in zip(rows.tolist(), seen.tolist(), strict=True):
-            images.setdefault(self.rows[row].key.partition(":")[0], set()).add(image)
-        return [sorted(shown) for shown in images.values()]
+        if self.other_pixels_ICHW is None:
+            raise ValueError("shuffling pictures needs those of other samples: ask the loader for them (with_others)")
+        looks_B = self.images_B > 0
+        looks_B[self.region_row_G[self.region_image_G >= 0]] = True
+        shuffled = replace(self, pixels_ICHW=self.other_pixels_ICHW, region_pictures=self.other_region_pictures)
+        return shuffled.of_rows(looks_B)
 
     @property
     def images_B(self) -> Tensor:
@@ -209,7 +202,6 @@ class Batch:
         region_image_G = self.region_image_G.clone()
         region_image_G[pointed_at_G] = number_I[self.region_image_G[pointed_at_G]]
         longest = int(self.valid_BT.any(0).nonzero().max()) + 1
-        pictures = zip(self.region_pictures, shown_I.tolist(), strict=False)  # there may be none
         return replace(
             self,
             pixels_ICHW=self.pixels_ICHW[shown_I],
@@ -218,7 +210,9 @@ class Batch:
             supervised_BT=self.supervised_BT[:, :longest],
             pair_image_N=number_I[self.pair_image_N],
             region_image_G=region_image_G,
-            region_pictures=tuple(picture for picture, is_shown in pictures if is_shown),
+            region_pictures=tuple(compress(self.region_pictures, shown_I.tolist())),
+            other_pixels_ICHW=None if self.other_pixels_ICHW is None else self.other_pixels_ICHW[shown_I],
+            other_region_pictures=tuple(compress(self.other_region_pictures, shown_I.tolist())),
         )
 
     def showing(self, kept_N: Tensor) -> "Batch":
@@ -241,4 +235,9 @@ class Batch:
         changed: dict[str, Any] = {
             field.name: change(value) for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
         }
-        return replace(self, **changed, region_pictures=tuple(change(picture) for picture in self.region_pictures))
+        return replace(
+            self,
+            **changed,
+            region_pictures=tuple(change(picture) for picture in self.region_pictures),
+            other_region_pictures=tuple(change(picture) for picture in self.other_region_pictures),
+        )

@@ -20,10 +20,20 @@ class EncodedSample:
         pixels: uint8 (3, H, W) of each image that a row shows, by its index in the sample.
         rows: its conversations; none if the stage wants none of them.
         region_pictures: uint8 (3, H, W) of the same images at the size that a region encoder reads; empty if it reads none.
+        others: for each of the images the encoding of one of another sample; None where there is none, or nobody asks for it.
     """
 
     pixels: dict[int, Tensor]
     rows: list[EncodedRow]
+    region_pictures: dict[int, Tensor] = field(default_factory=dict)
+    others: "OtherPictures | None" = None
+
+
+@dataclass(frozen=True)
+class OtherPictures:
+    """Pictures of another sample, by the index of the image in whose place they stand: as `EncodedSample` has its own."""
+
+    pixels: dict[int, Tensor]
     region_pictures: dict[int, Tensor] = field(default_factory=dict)
 
 
@@ -39,6 +49,9 @@ def collate(samples: Sequence[EncodedSample], image_size: int) -> Batch:
     region_pictures: list[Tensor] = []
     shown: list[list[int]] = []  # of each row, indices into the batch's images
     pointed: list[list[int]] = []  # the same of each row's regions
+    others = [sample.others for sample in samples if sample.pixels]
+    known = [each for each in others if each is not None]
+    has_others = bool(known) and len(known) == len(others)  # else a sample would see its own
     for sample in samples:
         index_of = {image: len(pictures) + order for order, image in enumerate(sample.pixels)}
         pictures += sample.pixels.values()
@@ -64,6 +77,8 @@ def collate(samples: Sequence[EncodedSample], image_size: int) -> Batch:
         boxes_G4=torch.tensor([region.box.corners for row in rows for region in row.regions]).view(-1, 4),
         rows=tuple(row.row for row in rows),
         region_pictures=tuple(region_pictures),
+        other_pixels_ICHW=torch.stack([picture for each in known for picture in each.pixels.values()]) if has_others else None,
+        other_region_pictures=tuple(picture for each in known for picture in each.region_pictures.values()) if has_others else (),
     )
 
 

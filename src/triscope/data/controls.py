@@ -1,7 +1,7 @@
 """Controls: the same questions with something taken away, to see what a score was earned with.
 
     blind        every picture left out
-    shuffled     the pictures of another sample
+    shuffled     the pictures of the sample before it in its set
   and of the rows that show several pictures
     reordered    their own pictures, each at the place of the one before it
     last_only    every picture but the last left out
@@ -29,7 +29,7 @@ def controls(batch: Batch) -> Iterator[tuple[str, Batch]]:
     """
     yield PLAIN, batch
     yield BLIND, batch.without_images()
-    if len(batch.images_by_sample()) > 1:
+    if batch.other_pixels_ICHW is not None and len(batch.other_pixels_ICHW):
         yield SHUFFLED, batch.with_shuffled_images()
     several = batch.of_rows(batch.images_B > 1)
     if len(several) == 0:

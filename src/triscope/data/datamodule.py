@@ -174,6 +174,7 @@ class DataModule(LightningDataModule):
         region_sides: tuple[int, int] | None = None,
         samples: int | None = None,
         asking: Asking | None = None,
+        with_others: bool = False,
     ) -> Loader:
         """One exact pass over a set, in order; or over the same `samples` of it each time.
 
@@ -182,6 +183,7 @@ class DataModule(LightningDataModule):
             tokenizers, accepted_levels, rank, world_size, region_sides: as in `training_loader`.
             samples: so many, drawn once; all if None.
             asking: of a benchmark; questions as they were converted if None.
+            with_others: give every picture one of another sample beside it, for the shuffled control.
 
         Raises:
             ConfigurationError: the set has no conversation of an accepted level, or none of the benchmark's task.
@@ -197,6 +199,7 @@ class DataModule(LightningDataModule):
             self._transform(region_sides),
             PromptWriter(self.prompt_style, tokenizers),
             self._selection([folder], accepted_levels, conversations_per_image=None, asking=asking),
+            with_others,
         )
         steps = Steps(len(stream), self.evaluation_samples_per_batch, rank, world_size)
         return Loader(source, steps, self.workers, self.bad_samples_allowed)
@@ -287,7 +290,9 @@ class DataModule(LightningDataModule):
     def _evaluation_loaders(self, split: Split, samples: int | None = None) -> list[Loader]:
         told = self._of_the_trainer()
         loaders = [
-            self.evaluation_loader(each.shards, **told, samples=samples, asking=self._asking(each))
+            self.evaluation_loader(
+                each.shards, **told, samples=samples, asking=self._asking(each), with_others=split == "test"
+            )
             for each in self.evaluated[split].values()
         ]
         self._loaders += loaders

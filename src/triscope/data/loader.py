@@ -7,21 +7,22 @@ consuming.
 
 import itertools
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from triscope.data.asking import Asking
 from triscope.data.batch import Batch
-from triscope.data.collate import EncodedSample, collate
+from triscope.data.collate import EncodedSample, OtherPictures, collate
 from triscope.data.errors import BadSampleError, BadShardError, LostWorkerError
 from triscope.data.prompts import PromptWriter, conversations_of
-from triscope.data.sample import Level, Sample
+from triscope.data.sample import Image, Level, Sample
 from triscope.data.stream import Cursor, SampleStream, Step, Steps
 from triscope.data.transforms import PictureTransform
 
@@ -65,13 +66,22 @@ class BatchSource(Dataset):
         transform: of pictures.
         writer: of rows.
         selection: which conversations are asked.
+        with_others: give every picture one of another sample beside it, for the shuffled control.
     """
 
-    def __init__(self, stream: SampleStream, transform: PictureTransform, writer: PromptWriter, selection: Selection) -> None:
+    def __init__(
+        self,
+        stream: SampleStream,
+        transform: PictureTransform,
+        writer: PromptWriter,
+        selection: Selection,
+        with_others: bool = False,
+    ) -> None:
         self.stream = stream
         self.transform = transform
         self.writer = writer
         self.selection = selection
+        self.with_others = with_others
 
     def __getitem__(self, step: Step) -> Delivery:
         samples, skipped = [], list[SkippedError]()
@@ -99,7 +109,26 @@ class BatchSource(Dataset):
         if wanted is not None and len(numbers) > wanted:
             numbers = sorted(generator.choice(numbers, wanted, replace=False).tolist())
         asked = sample if self.selection.asking is None else self.selection.asking.asked(sample)
-        return encode_sample(asked, contents, numbers, self.transform, self.writer, generator, raw.where)
+        encoded = encode_sample(asked, contents, numbers, self.transform, self.writer, generator, raw.where)
+        if self.with_others and encoded.pixels:
+            return replace(encoded, others=self._others(epoch, position, list(encoded.pixels)))
+        return encoded
+
+    def _others(self, epoch: int, position: int, images: Sequence[int]) -> OtherPictures | None:
+        """Pictures for some images of the sample at a position: those of the nearest sample before it that has any, the last
+        following the first, so that they are the same in any batch; None if no other sample has one."""
+        for back in range(1, len(self.stream)):
+            try:
+                raw = self.stream.read(epoch, (position - back) % len(self.stream))
+                sample, contents = raw.parse()
+                if not sample.images:
+                    continue
+                source = {image: order % len(sample.images) for order, image in enumerate(images)}
+                given = {image: (contents[other], sample.images[other], False, raw.where) for image, other in source.items()}
+                return OtherPictures(*encode_pictures(given, self.transform))
+            except (BadSampleError, BadShardError):
+                continue  # counted where it is at home
+        return None
 
     def _stand_in(self, step: Step) -> EncodedSample:
         for position in itertools.chain(range(step.first, len(self.stream)), range(step.first)):
@@ -142,11 +171,28 @@ def encode_sample(
     flipped = transform.flips(sample, generator)
     rows = writer.rows(sample, transform.boxes(sample, flipped, generator), numbers, where)
     shown = sorted({image for row in rows for image in (*row.images, *(region.image for region in row.regions))})
-    pictures = {image: (contents[image], sample.images[image], flipped, where) for image in shown}
+    pixels, region_pictures = encode_pictures(
+        {image: (contents[image], sample.images[image], flipped, where) for image in shown}, transform
+    )
+    return EncodedSample(pixels, rows, region_pictures)
+
+
+def encode_pictures(
+    pictures: Mapping[int, tuple[bytes, Image, bool, str]], transform: PictureTransform
+) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    """Some pictures as the vision encoder reads them, and as a region encoder does, if there is one.
+
+    Args:
+        pictures: what `PictureTransform.pixels` is told of each.
+        transform: of pictures.
+
+    Raises:
+        BadSampleError: one of them does not decode.
+    """
     pixels = {image: transform.pixels(*picture) for image, picture in pictures.items()}
     if transform.region_sides is None:
-        return EncodedSample(pixels, rows)
-    return EncodedSample(pixels, rows, {image: transform.region_pixels(*picture) for image, picture in pictures.items()})
+        return pixels, {}
+    return pixels, {image: transform.region_pixels(*picture) for image, picture in pictures.items()}
 
 
 class Loader:
