@@ -70,6 +70,15 @@ def test_without_the_shards_the_page_is_made_without_pictures(runs):
     assert "<img" not in (runs[1] / "out.html").read_text()
 
 
+def test_the_shards_of_a_benchmark_are_those_that_the_results_name(runs, tmp_path):
+    (runs[1] / "config.yaml").unlink()
+    results = json.loads((runs[1] / "results.json").read_text())
+    results["scenes"]["benchmark"] = {"shards": str(tmp_path / "shards")}
+    (runs[1] / "results.json").write_text(json.dumps(results))
+    compare(*runs, "scenes", runs[1] / "out.html")
+    assert (runs[1] / "out.html").read_text().count('<img src="data:image/png') == 2
+
+
 def test_controls_are_no_sets_of_their_own(runs):
     assert common_set(*runs) == "scenes"
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from triscope.data.batch import Row
@@ -60,3 +62,11 @@ def test_runs_without_a_common_question_are_refused(second):
 def test_one_key_for_two_questions_is_refused():
     with pytest.raises(BadPredictionsError, match="key 'a:0'"):
         differences([said("a:0", "yes")], [said("a:0", "yes", true="no")])
+
+
+@pytest.mark.parametrize("benchmark", ["gqa 2", "vqa_v2 1", ""])
+def test_answers_to_another_benchmark_or_another_version_of_it_are_not_compared(benchmark):
+    first = [replace(said("a:0", "yes"), benchmark="gqa 1")]
+    with pytest.raises(BadPredictionsError, match=f"benchmark gqa 1 and {benchmark or 'none'}"):
+        differences(first, [replace(said("a:0", "yes"), benchmark=benchmark)])
+    assert differences(first, first)

@@ -46,7 +46,7 @@ def paired(first: Sequence[Prediction], second: Sequence[Prediction]) -> tuple[l
     """The predictions of the questions that both have answered, in the same order.
 
     Raises:
-        BadPredictionsError: no common question, or one key that stands for two different ones.
+        BadPredictionsError: no common question, one key that stands for two different ones, or another benchmark, or version.
     """
     by_key = {prediction.row.key: prediction for prediction in distinct(second)}
     left = [prediction for prediction in distinct(first) if prediction.row.key in by_key]
@@ -62,6 +62,13 @@ def paired(first: Sequence[Prediction], second: Sequence[Prediction]) -> tuple[l
                 f"{one.row.task} {one.row.answers} and {other.row.task} {other.row.answers}",
                 "the same question",
                 "test both runs on one set, with one style of prompts",
+            )
+        if one.benchmark != other.benchmark:
+            raise BadPredictionsError(
+                f"predictions of two runs, key {one.row.key!r}",
+                f"asked by benchmark {one.benchmark or 'none'} and {other.benchmark or 'none'}",
+                "the same benchmark in the same version",
+                "test both runs with one of them",
             )
     return left, right
 
