@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import shlex
 
 import pytest
@@ -50,6 +51,13 @@ def test_a_description_is_whole_and_survives_json(each: Benchmark):
     told = json.loads(json.dumps(each.described()))
     assert told["name"] == each.name and each.label == f"{told['name']} {told['version']}"
     assert {"task", "scored_as", "wording", "decoding", "decided_by", "post_processing"} < told.keys()
+
+
+def test_the_page_of_results_names_the_sets_of_the_data_files_and_all_of_them():
+    text = (REPOSITORY / "docs" / "results.md").read_text()
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| ")]
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert named == {name for _, name in SETS} - {"fine_eval"}  # which people rank
 
 
 # What a benchmark is under a version: a change to its wording, its decoding or its post-processing needs a new version, and a new

@@ -8,7 +8,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -25,7 +25,7 @@ from triscope.data.batch import Batch
 from triscope.data.controls import PLAIN, controls
 from triscope.data.datamodule import Split
 from triscope.data.errors import ConfigurationError, TriscopeError
-from triscope.data.prompts import PromptWriter, Tokenizers, parse_box
+from triscope.data.prompts import Tokenizers
 from triscope.data.sample import Level
 from triscope.distributed import gathered, placed, whole
 from triscope.evaluation.benchmarks import Benchmark, benchmark
@@ -34,6 +34,7 @@ from triscope.evaluation.predictions import Prediction, distinct, write_predicti
 from triscope.evaluation.results import results_table, write_results
 from triscope.evaluation.tasks import score
 from triscope.model import VisualLanguageModel
+from triscope.stages.answering import ranked, written
 
 SHOWN_ANSWERS = 20
 TRAINED_WHERE_PRESENT = ("lora",)  # parts that any stage trains, if the model has them
@@ -283,41 +284,14 @@ class Stage(lightning.LightningModule):
             batch: rows.
             by: the benchmark that says how; without one, answers are written as the stage's `generation` says.
         """
+        style = self._loose_trainer.datamodule.prompt_style
         answers = []
         for part in self._parts(batch):
-            answers += self._ranked(part, by) if by is not None and by.generation is None else self._written(part, by)
+            if by is not None and by.generation is None:
+                answers += ranked(self.model, part, style, by)
+            else:
+                answers += written(self.model, part, style, (by and by.generation) or self.generation, by)
         return answers
-
-    def _written(self, batch: Batch, by: Benchmark | None) -> list[Prediction]:
-        """Answers as the model writes them, and the box in each, if there is one."""
-        decode, style = self.tokenizers().language.decode, self._loose_trainer.datamodule.prompt_style
-        generation = self.generation if by is None or by.generation is None else by.generation
-        texts = [decode(ids).strip() for ids in self.model.generate(batch, **asdict(generation))]
-        boxes = [parse_box(text, style.box_format) for text in texts]
-        if by is None:
-            return [Prediction(*answer) for answer in zip(batch.rows, texts, boxes, strict=True)]
-        return [
-            Prediction(row, by.post_processing(text), box, written=text, benchmark=by.label)
-            for row, text, box in zip(batch.rows, texts, boxes, strict=True)
-        ]
-
-    def _ranked(self, batch: Batch, by: Benchmark) -> list[Prediction]:
-        """The likeliest candidate of each row.
-
-        Raises:
-            ConfigurationError: a row without candidates.
-        """
-        without = next((row.key for row in batch.rows if not row.candidates), None)
-        if without is not None:
-            remedy = "convert the data with a source that keeps the candidates, or use another benchmark"
-            raise ConfigurationError(f"benchmark {by.name}, sample {without}", "no candidates", "a list to rank", remedy)
-        writer = PromptWriter(self._loose_trainer.datamodule.prompt_style, self.tokenizers())
-        answers = [[writer.answer_ids(candidate) for candidate in row.candidates] for row in batch.rows]
-        predictions = []
-        for row, likelihoods in zip(batch.rows, self.model.rank(batch, answers), strict=True):
-            best = row.candidates[likelihoods.index(max(likelihoods))]
-            predictions.append(Prediction(row, best, None, best, tuple(likelihoods), by.label))
-        return predictions
 
     def _benchmark(self, split: Split, loader: int) -> Benchmark | None:
         """The benchmark of a set, by the number of its loader."""
