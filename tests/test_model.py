@@ -236,11 +236,14 @@ def asked_twice() -> list:
     ]
 
 
+@both_kinds
 @pytest.mark.parametrize("bridges", [("aggregator", "qformer"), ("aggregator",)])
-def test_sharing_the_prefix_changes_neither_predictions_nor_gradients(folder, bridges):
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_sharing_the_prefix_changes_neither_predictions_nor_gradients(folder, kind, bridges, checkpointing):
+    """A T5 shares nothing, and does not mind; recomputed layers see the levels of the rows again."""
     results = []
-    for share in (False, True):
-        model = awake(tiny_model(folder, bridges=bridges))
+    for share, recompute in ((False, False), (True, checkpointing)):
+        model = awake(tiny_model(folder, kind, bridges=bridges, checkpointing=recompute)).train()
         model.share_prefix = share
         batch = batch_of(model, asked_twice())
         results.append((model(batch), gradients(model, batch)))
@@ -248,6 +251,18 @@ def test_sharing_the_prefix_changes_neither_predictions_nor_gradients(folder, br
     assert torch.equal(plain.targets_M, shared.targets_M) and torch.equal(plain.row_M, shared.row_M)
     torch.testing.assert_close(shared.logits_MV, plain.logits_MV, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(shared_gradients, plain_gradients, atol=1e-5, rtol=1e-3)
+
+
+def test_a_shared_prefix_is_read_once(folder):
+    model = awake(tiny_model(folder, bridges=("aggregator",)))
+    model.share_prefix = True
+    read = []
+    model.language.layers()[0].register_forward_pre_hook(lambda layer, inputs: read.append(inputs[0].shape))
+    batch = batch_of(model, asked_twice())
+    model(batch)
+    prefix = model._shared_prefix(batch)
+    behind = int(batch.valid_BT.sum()) + len(batch) * (model.bridges["aggregator"].tokens - 1 - prefix.length)
+    assert read == [(1, 4 * prefix.length + behind, model.language.width)]  # two pictures, two levels
 
 
 def test_rows_that_begin_with_different_text_share_nothing(folder):

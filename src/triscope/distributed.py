@@ -90,19 +90,9 @@ class ShardedStrategy(ModelParallelStrategy):
 
         Args:
             build: makes a `VisualLanguageModel`.
-
-        Raises:
-            ConfigurationError: the model shares prefixes, which makes the number of forward passes depend on the batch.
         """
         with torch.device("meta"):
             model = build()
-        if model.share_prefix:
-            raise ConfigurationError(
-                "model.share_prefix",
-                "true in a sharded model",
-                "false: processes whose batches differ would wait for each other's layers",
-                "set --model.init_args.model.init_args.share_prefix false, or use --trainer.strategy ddp",
-            )
         if model.language.is_4bit:
             # Cutting packed weights loses or spoils them, so every process reads them whole.
             with self.root_device:

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from triscope.components.bridge import Bridge
 from triscope.components.candidates import log_likelihoods
-from triscope.components.language import LanguageModel, SharedPrefix, TokenPredictions
+from triscope.components.language import LanguageModel, TokenPredictions
 from triscope.components.lora import MARK
 from triscope.components.markers import Markers
 from triscope.components.regions import RegionEncoder
 from triscope.components.soft_prompt import SoftPrompt
+from triscope.components.unpadded_causal import SharedPrefix
 from triscope.components.vision import VisionEncoder
 from triscope.data.batch import LEVELS, Batch, Placeholder
 from triscope.data.errors import ConfigurationError
@@ -43,7 +44,8 @@ class VisualLanguageModel(nn.Module):
         soft_prompt: builds the learned vector that stands before image tags; called with the language model's width.
         question_tokenizer: path of the tokenizer whose ids the Q-Former reads; the language model's own if None.
         share_prefix: in training, let a causal language model read the image tokens that do not depend on the question
-            once for all rows of an image and level. Needs the bridges that read no question to stand first.
+            once for all rows of an image and level. Needs the bridges that read no question to stand first, and `unpadded` in
+            the language model.
 
     Every part runs on every step: a batch without images or regions runs their parts on a dummy whose tokens stand
     nowhere, so that ranks with different batches meet in the same collectives and no gradient is missing.
@@ -213,7 +215,7 @@ class VisualLanguageModel(nn.Module):
         before_BT = batch.ids_BT[:, :place]
         alike = is_image_BT[:, place].all() and (before_BT == before_BT[:1]).all() and (before_BT != Placeholder.REGION).all()
         one_each = len(batch.pair_row_N) == len(batch) and bool(alike)
-        if self.language.seq2seq or tokens == 0 or not one_each:
+        if self.language.seq2seq or not self.language.unpadded or tokens == 0 or not one_each:
             return None
         kind_B = batch.pair_image_N * len(LEVELS) + batch.level_B
         kinds, prefix_B = kind_B.unique(return_inverse=True)

@@ -173,7 +173,7 @@ def test_padding_may_be_on_either_side(folders, kind):
 
 
 def test_positions_count_the_tokens_of_a_row_wherever_its_padding_is(folders):
-    language = LanguageModel(str(folders["llama"]))
+    language = LanguageModel(str(folders["llama"]), unpadded=False)
     positions = []
     language.model.model.rotary_emb.register_forward_pre_hook(
         lambda module, inputs, options: positions.append(options["position_ids"]), with_kwargs=True
@@ -190,6 +190,7 @@ def test_the_head_sees_supervised_tokens_only_and_gives_what_all_positions_would
     language.model.lm_head.register_forward_hook(lambda head, inputs, output: seen.append(inputs[0].shape[0]))
     predictions = language(**tensors)
     assert seen == [9]
+    language.route_rows(tensors["level_B"])
     everywhere = language.model(inputs_embeds=tensors["embeddings_BTD"], attention_mask=tensors["valid_BT"].long()).logits
     supervised = tensors["labels_BT"][:, 1:] != IGNORED_LABEL
     torch.testing.assert_close(predictions.logits_MV, everywhere[:, :-1][supervised])

@@ -21,9 +21,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from triscope.cli import TriscopeCLI
+from triscope.components import unpadded_causal, unpadded_t5
 from triscope.components.adapters import Span
 from triscope.components.language import TokenPredictions
-from triscope.components.unpadded_t5 import decode, encode
 from triscope.data.batch import Batch, Placeholder
 from triscope.data.datamodule import DataModule
 from triscope.data.errors import TriscopeError
@@ -241,15 +241,8 @@ def _logits(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> Tensor:
     rows, length, _ = embeddings_BTD.shape
     first_M = torch.zeros(shape.supervised_tokens, dtype=torch.long)
     if language.unpadded:
-        image_tokens = (length - shape.text_tokens) // shape.images_per_row * shape.pairs
-        lengths = _evenly(shape.all_text_tokens - shape.supervised_tokens + image_tokens, rows)
-        answer_lengths = _evenly(max(rows, shape.supervised_tokens), rows)
-        language.route.spans, language.answer_route.spans = [Span(0, sum(lengths))], [Span(0, sum(answer_lengths))]
-        embeddings_ED = embeddings_BTD.flatten(0, 1)[torch.zeros(sum(lengths), dtype=torch.long)]
-        encoded_ED = encode(language.model, embeddings_ED, lengths)
-        answers_A = torch.zeros(sum(answer_lengths), dtype=torch.long)
-        hidden_AD = decode(language.model, answers_A, answer_lengths, encoded_ED, lengths)
-        return language.model.get_output_embeddings()(hidden_AD[first_M])
+        hidden_D = _read_unpadded(language, embeddings_BTD, shape)
+        return language.model.get_output_embeddings()(hidden_D[first_M])
     if language.seq2seq:
         read = length - shape.answer_tokens
         logits_BAV = language.model(
@@ -266,6 +259,24 @@ def _logits(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> Tensor:
         use_cache=False,
     ).last_hidden_state
     return language.model.get_output_embeddings()(hidden_BTD.flatten(0, 1)[first_M])
+
+
+def _read_unpadded(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> Tensor:
+    """The states that a language model's head would work on, of rows of about the same length that share nothing."""
+    rows, length, _ = embeddings_BTD.shape
+    image_tokens = (length - shape.text_tokens) // shape.images_per_row * shape.pairs
+    answer_lengths = _evenly(max(rows, shape.supervised_tokens), rows)
+    lengths = _evenly(shape.all_text_tokens + image_tokens - (shape.supervised_tokens if language.seq2seq else 0), rows)
+    language.route.spans, language.answer_route.spans = [Span(0, sum(lengths))], [Span(0, sum(answer_lengths))]
+    first_E = torch.zeros(sum(lengths), dtype=torch.long)
+    embeddings_ED = embeddings_BTD.flatten(0, 1)[first_E]
+    if language.seq2seq:
+        encoded_ED = unpadded_t5.encode(language.model, embeddings_ED, lengths)
+        answers_A = torch.zeros(sum(answer_lengths), dtype=torch.long)
+        return unpadded_t5.decode(language.model, answers_A, answer_lengths, encoded_ED, lengths)
+    place_BT = torch.zeros(rows, length, dtype=torch.long)
+    placed = unpadded_causal.RowsBehindPrefixes(0, 0, first_E[:rows], place_BT, first_E)
+    return unpadded_causal.read(language.model.base_model, embeddings_ED, first_E, placed)
 
 
 def _evenly(tokens: int, rows: int) -> list[int]:

@@ -21,10 +21,11 @@ from transformers import (
 )
 from transformers.generation.streamers import BaseStreamer
 
+from triscope.components import unpadded_causal, unpadded_t5
 from triscope.components.adapters import AdaptedFeedForward, AdapterMixture, Route
 from triscope.components.lora import LoraOptions, add_lora
 from triscope.components.packing import packed
-from triscope.components.unpadded_t5 import can_read_unpadded, decode, encode, prepare
+from triscope.components.unpadded_causal import SharedPrefix
 from triscope.hardware import chosen_dtype
 from triscope.packaged import resolve
 
@@ -47,20 +48,6 @@ class TokenPredictions(NamedTuple):
     row_M: Tensor
 
 
-class SharedPrefix(NamedTuple):
-    """The same first tokens in several rows: read once, their keys and values serve every row.
-
-    Args:
-        length: tokens that are shared.
-        row_U: for each distinct prefix, a row that begins with it.
-        prefix_B: for each row, its prefix.
-    """
-
-    length: int
-    row_U: Tensor
-    prefix_B: Tensor
-
-
 class LanguageModel(nn.Module):
     """A frozen language model that reads embeddings, with trainable adapters routed by row.
 
@@ -77,7 +64,8 @@ class LanguageModel(nn.Module):
         config_overrides: fields of the model's configuration to change, such as `dense_act_fn: gelu` for the exact GELU
             that LION runs FlanT5 with.
         attention: "auto" is "sdpa" but for bfloat16 on a CPU (see `_attention`).
-        unpadded: in training, let a T5 read rows one behind the other, without padding (`unpadded_t5`). The same numbers.
+        unpadded: in training, let rows be read one behind the other, without padding (`unpadded_t5`, `unpadded_causal`), where
+            the architecture can. The same numbers.
         activation_checkpointing: recompute each layer in the backward pass instead of storing its activations.
         lora: low-rank adaptations of the language model's matrices, which every stage trains; None for none.
 
@@ -118,9 +106,10 @@ class LanguageModel(nn.Module):
         self.width: int = config.hidden_size
         if lora is not None:
             add_lora(self.model, lora)
-        self.unpadded = unpadded and can_read_unpadded(self.model)
+        way = unpadded_t5 if self.seq2seq else unpadded_causal
+        self.unpadded = unpadded and way.can_read_unpadded(self.model)
         if self.unpadded:
-            prepare(self.model)
+            way.prepare(self.model)
         self.route, self.answer_route = Route(), Route()
         if adapter_bottleneck is not None:
             for name in _feed_forward_names(self.model):
@@ -170,8 +159,8 @@ class LanguageModel(nn.Module):
             valid_BT: True where there is a token.
             labels_BT: the id of the token at this position if it is supervised, else -100.
             level_B: number of each row's level, which picks its adapters.
-            shared_prefix: first tokens that several rows of a level have in common, without a label or padding among
-                them; a causal model then reads them once. The predictions are the same.
+            shared_prefix: first tokens that several rows of a level have in common, which a causal model then reads once, if it
+                reads without padding. The predictions are the same.
 
         Returns:
             Predictions in row order. The first token of a row has nothing before it: a causal model skips it.
@@ -182,8 +171,8 @@ class LanguageModel(nn.Module):
         self.route_rows(level_B)
         if self.seq2seq:
             return self._predict_seq2seq(embeddings_BTD, valid_BT, labels_BT, level_B)
-        if shared_prefix is not None:
-            return self._predict_behind_prefix(embeddings_BTD, valid_BT, labels_BT, shared_prefix)
+        if self.unpadded:
+            return self._predict_unpadded_causal(embeddings_BTD, valid_BT, labels_BT, level_B, shared_prefix)
         return self._predict_causal(embeddings_BTD, valid_BT, labels_BT)
 
     @torch.no_grad()
@@ -270,33 +259,20 @@ class LanguageModel(nn.Module):
             position_ids=(valid_BT.cumsum(1) - 1).clamp(min=0),  # of the row, wherever its padding is
             use_cache=False,
         ).last_hidden_state
-        return self._predictions(hidden_BTD, valid_BT, labels_BT)
+        row_M, column_M = _before_supervised(valid_BT, labels_BT)
+        return self._predictions(hidden_BTD[row_M, column_M], labels_BT[row_M, column_M + 1], row_M)
 
-    def _predict_behind_prefix(
-        self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, prefix: SharedPrefix
+    def _predict_unpadded_causal(
+        self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, level_B: Tensor, prefix: SharedPrefix | None
     ) -> TokenPredictions:
-        level_B = self.route.level_B
-        assert level_B is not None
-        self.route_rows(level_B[prefix.row_U])
-        read = self.model.base_model(inputs_embeds=embeddings_BTD[prefix.row_U, : prefix.length], use_cache=True)
-        keys_and_values = read.past_key_values
-        keys_and_values.batch_select_indices(prefix.prefix_B)
-        self.route_rows(level_B)
-        hidden_BTD = self.model.base_model(
-            inputs_embeds=embeddings_BTD[:, prefix.length :],
-            attention_mask=valid_BT.long(),
-            position_ids=(valid_BT.cumsum(1) - 1).clamp(min=0)[:, prefix.length :],
-            past_key_values=keys_and_values,
-            use_cache=True,
-        ).last_hidden_state
-        return self._predictions(hidden_BTD, valid_BT[:, prefix.length :], labels_BT[:, prefix.length :])
+        compact = unpadded_causal.without_padding(embeddings_BTD, valid_BT, level_B, prefix)
+        self.route.set(compact.level_C, compact.lengths)
+        hidden_ED = unpadded_causal.read(self.model.base_model, compact.embeddings_ED, compact.position_E, compact.rows)
+        row_M, column_M = _before_supervised(valid_BT, labels_BT)
+        return self._predictions(hidden_ED[compact.place_BT[row_M, column_M]], labels_BT[row_M, column_M + 1], row_M)
 
-    def _predictions(self, hidden_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor) -> TokenPredictions:
-        # The state at a position predicts the token behind it; the head works only where that token has a label.
-        next_BT = labels_BT[:, 1:]
-        predicts_BT = (next_BT != IGNORED_LABEL) & valid_BT[:, :-1]
-        logits_MV = self.model.get_output_embeddings()(hidden_BTD[:, :-1][predicts_BT])
-        return TokenPredictions(logits_MV, next_BT[predicts_BT], predicts_BT.nonzero()[:, 0])
+    def _predictions(self, hidden_MD: Tensor, targets_M: Tensor, row_M: Tensor) -> TokenPredictions:
+        return TokenPredictions(self.model.get_output_embeddings()(hidden_MD), targets_M, row_M)
 
     def _predict_seq2seq(
         self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, level_B: Tensor
@@ -310,7 +286,7 @@ class LanguageModel(nn.Module):
                 "expected the answer to end the row. Supervise the last answer of a conversation only."
             )
         if self.unpadded:
-            return self._predict_unpadded(embeddings_BTD, read_BT, labels_BT, level_B)
+            return self._predict_unpadded_seq2seq(embeddings_BTD, read_BT, labels_BT, level_B)
         # What is read is one stretch of a row, so a column that no row reads lies outside and can go.
         read_columns = read_BT.any(0)
         answer_lengths_B = supervised_BT.sum(1)
@@ -327,7 +303,7 @@ class LanguageModel(nn.Module):
         ).logits
         return TokenPredictions(logits_BAV[is_answer_BA], labels_BT[supervised_BT], is_answer_BA.nonzero()[:, 0])
 
-    def _predict_unpadded(
+    def _predict_unpadded_seq2seq(
         self, embeddings_BTD: Tensor, read_BT: Tensor, labels_BT: Tensor, level_B: Tensor
     ) -> TokenPredictions:
         order_B = level_B.argsort(stable=True)  # rows of a level side by side
@@ -344,13 +320,12 @@ class LanguageModel(nn.Module):
         self.route.set(level_B[order_B], lengths)
         self.answer_route.set(level_B[order_B], answer_lengths)
 
-        encoded_ED = encode(self.model, embeddings_BTD[order_B][read_BT], lengths)
-        hidden_AD = decode(self.model, ids_A, answer_lengths, encoded_ED, lengths)
+        encoded_ED = unpadded_t5.encode(self.model, embeddings_BTD[order_B][read_BT], lengths)
+        hidden_AD = unpadded_t5.decode(self.model, ids_A, answer_lengths, encoded_ED, lengths)
 
         in_row_order_M = order_B[row_A[is_answer_A]].argsort(stable=True)
         taken_M = is_answer_A.nonzero()[:, 0][in_row_order_M]
-        logits_MV = self.model.get_output_embeddings()(hidden_AD[taken_M])
-        return TokenPredictions(logits_MV, ids_A[taken_M], order_B[row_A[taken_M]])
+        return self._predictions(hidden_AD[taken_M], ids_A[taken_M], order_B[row_A[taken_M]])
 
 
 class _TokenStream(BaseStreamer):
@@ -457,6 +432,12 @@ def _feed_forward_names(model: PreTrainedModel) -> list[str]:
             "Llama's `mlp`. Use a model of these kinds, or set adapter_bottleneck to null."
         )
     return names
+
+
+def _before_supervised(valid_BT: Tensor, labels_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the tokens from which the supervised ones behind them are predicted, in row order: the head works
+    there alone."""
+    return ((labels_BT[:, 1:] != IGNORED_LABEL) & valid_BT[:, :-1]).nonzero(as_tuple=True)
 
 
 def _until(ids: list[int], ends: set[int]) -> list[int]:

@@ -1,0 +1,189 @@
+"""A causal language model on rows without padding: they stand one behind the other, and each reads itself alone.
+
+    rows    p p p a a a -      unpadded    p p p a a a b b b b
+            p p p b b b b                  a reads p and itself, b reads p and itself; both begin at position 3
+
+What rows begin with alike is read once. Every matrix product sees the tokens that there are and no others; for attention alone
+each row is put together with its beginning. It is one forward pass whatever is shared, so that layers may be recomputed, and
+processes that hold parts of one model meet. The model is that of Hugging Face; only its attention is told of the rows.
+
+Local letters: U distinct beginnings; P tokens of a beginning, 0 if nothing is shared; O tokens behind the beginnings, of all
+rows; E tokens of all, those of the beginnings first; R tokens behind the beginning of the longest row; C pieces, which are
+beginnings and what stands behind them; h heads; d width of a head.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import eager_mask, sdpa_mask
+from transformers.models.llama.modeling_llama import eager_attention_forward
+
+_NAMES = {"sdpa": "triscope_causal_rows_sdpa", "eager": "triscope_causal_rows_eager"}
+
+
+class SharedPrefix(NamedTuple):
+    """The same first tokens in several rows of a level, without a label or padding among them.
+
+    Args:
+        length: tokens that are shared.
+        row_U: for each distinct prefix, a row that begins with it.
+        prefix_B: for each row, its prefix.
+    """
+
+    length: int
+    row_U: Tensor
+    prefix_B: Tensor
+
+
+class RowsBehindPrefixes(NamedTuple):
+    """Where attention finds the tokens of each row.
+
+    Args:
+        prefix_length: P.
+        prefixes: U.
+        prefix_B: of each row, where P is not 0.
+        place_BR: of the tokens behind it, among all; anything where a row has no more.
+        place_O: the same the other way round: of each such token, among all places (B, R).
+    """
+
+    prefix_length: int
+    prefixes: int
+    prefix_B: Tensor
+    place_BR: Tensor
+    place_O: Tensor
+
+
+class Unpadded(NamedTuple):
+    """Rows one behind the other, as the model reads them.
+
+    Args:
+        embeddings_ED: of all tokens.
+        position_E: of each token in its row.
+        place_BT: where each token of the rows has come to stand.
+        rows: for attention.
+        level_C, lengths: of the pieces (prefixes, then rows): their levels, those of a level side by side, and their tokens.
+    """
+
+    embeddings_ED: Tensor
+    position_E: Tensor
+    place_BT: Tensor
+    rows: RowsBehindPrefixes
+    level_C: Tensor
+    lengths: Sequence[int]
+
+
+def can_read_unpadded(model: PreTrainedModel) -> bool:
+    """Whether all tokens of a row that stand before a token are read from it, by attention that can be told of the rows."""
+    config = model.config
+    windowed = getattr(config, "sliding_window", None) is not None
+    return model._supports_attention_backend and not config.is_encoder_decoder and not windowed
+
+
+def prepare(model: PreTrainedModel) -> None:
+    """Let a model attend within rows, when it is given rows; on padded batches it works as before."""
+    model.config._attn_implementation = _NAMES[model.config._attn_implementation]
+
+
+def without_padding(embeddings_BTD: Tensor, valid_BT: Tensor, level_B: Tensor, prefix: SharedPrefix | None) -> Unpadded:
+    """Put rows one behind the other.
+
+    Args:
+        embeddings_BTD: rows.
+        valid_BT: True where there is a token; with a prefix, padding is behind the row, if at all.
+        level_B: of each row.
+        prefix: that rows share.
+    """
+    device, width = embeddings_BTD.device, embeddings_BTD.shape[-1]
+    order_B = level_B.argsort(stable=True)  # rows of a level side by side
+    length = 0 if prefix is None else prefix.length
+    row_U = order_B[:0] if prefix is None else prefix.row_U[level_B[prefix.row_U].argsort(stable=True)]
+    is_own_BT = valid_BT.clone()
+    is_own_BT[:, :length] = False
+    in_order_O, column_O = is_own_BT[order_B].nonzero(as_tuple=True)
+    row_O = order_B[in_order_O]
+
+    begun_U = torch.arange(length, device=device).repeat(len(row_U))
+    embeddings_ED = torch.cat([embeddings_BTD[row_U, :length].reshape(-1, width), embeddings_BTD[row_O, column_O]])
+    position_E = torch.cat([begun_U, (valid_BT.cumsum(1) - 1)[row_O, column_O]])
+
+    place_BT = torch.zeros_like(valid_BT, dtype=torch.long)
+    place_BT[row_O, column_O] = len(begun_U) + torch.arange(len(row_O), device=device)
+    prefix_B = torch.zeros_like(order_B)
+    if prefix is not None:
+        number_U = torch.zeros_like(row_U)  # of each prefix, as they stand here
+        number_U[prefix.prefix_B[row_U]] = torch.arange(len(row_U), device=device)
+        place_BT[:, :length] = number_U[prefix.prefix_B, None] * length + torch.arange(length, device=device)
+        prefix_B = number_U[prefix.prefix_B][order_B]
+
+    length_B = is_own_BT.sum(1)[order_B]
+    is_own_BR = torch.arange(int(length_B.max()), device=device) < length_B[:, None]
+    place_BR = torch.zeros_like(is_own_BR, dtype=torch.long)
+    place_BR[is_own_BR] = len(begun_U) + torch.arange(len(row_O), device=device)
+    rows = RowsBehindPrefixes(length, len(row_U), prefix_B, place_BR, is_own_BR.flatten().nonzero()[:, 0])
+    level_C = torch.cat([level_B[row_U], level_B[order_B]])
+    return Unpadded(embeddings_ED, position_E, place_BT, rows, level_C, [*[length] * len(row_U), *length_B.tolist()])
+
+
+def read(model: nn.Module, embeddings_ED: Tensor, position_E: Tensor, rows: RowsBehindPrefixes) -> Tensor:
+    """What a model that was prepared makes of rows without padding: the states (E, D), ready for the head."""
+    nothing = embeddings_ED.new_zeros(1, 1, 1, 1)  # a mask of four dimensions is left alone, and no other is made
+    return model(
+        inputs_embeds=embeddings_ED[None],
+        attention_mask=nothing,
+        position_ids=position_E[None],
+        use_cache=False,
+        rows=rows,
+    ).last_hidden_state[0]
+
+
+def _attend(
+    module, query, key, value, attention_mask, *, otherwise, rows=None, dropout=0.0, scaling=None, **kwargs
+) -> tuple[Tensor, Tensor | None]:
+    """Attention as transformers calls it: within the rows, where there are `rows`, else as the model does it otherwise.
+
+    Args:
+        query, key, value: (1, h, E, d); keys and values may have fewer heads.
+        rows: `RowsBehindPrefixes`.
+    """
+    if rows is None:
+        return otherwise(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+    heads = query.shape[1]
+    query_Ehd, key_Ehd, value_Ehd = (
+        each[0].transpose(0, 1).repeat_interleave(heads // each.shape[1], dim=1) for each in (query, key, value)
+    )
+    attention = partial(_sdpa, dropout=dropout, scale=scaling)
+    begun = rows.prefixes * rows.prefix_length
+    query_BRhd, key_BRhd, value_BRhd = (each[rows.place_BR] for each in (query_Ehd, key_Ehd, value_Ehd))
+    if not begun:
+        return attention(query_BRhd, key_BRhd, value_BRhd, None).flatten(0, 1)[rows.place_O][None], None
+    query_UPhd, key_UPhd, value_UPhd = (
+        each[:begun].view(rows.prefixes, rows.prefix_length, *each.shape[1:]) for each in (query_Ehd, key_Ehd, value_Ehd)
+    )
+    key_BPRhd, value_BPRhd = (
+        torch.cat([begin[rows.prefix_B], own], dim=1) for begin, own in ((key_UPhd, key_BRhd), (value_UPhd, value_BRhd))
+    )
+    longest = rows.place_BR.shape[1]
+    is_read = torch.ones(longest, rows.prefix_length + longest, dtype=torch.bool, device=query.device).tril(rows.prefix_length)
+    read_UPhd = attention(query_UPhd, key_UPhd, value_UPhd, None)
+    read_BRhd = attention(query_BRhd, key_BPRhd, value_BPRhd, is_read)
+    return torch.cat([read_UPhd.flatten(0, 1), read_BRhd.flatten(0, 1)[rows.place_O]])[None], None
+
+
+def _sdpa(query: Tensor, key: Tensor, value: Tensor, is_read: Tensor | None, dropout: float, scale: float | None) -> Tensor:
+    """Attention with heads last but one; causal if it is not said what is read."""
+    heads_first = (each.transpose(1, 2) for each in (query, key, value))
+    read = nn.functional.scaled_dot_product_attention(*heads_first, is_read, dropout, is_causal=is_read is None, scale=scale)
+    return read.transpose(1, 2)
+
+
+for _implementation, _otherwise, _mask in (
+    ("sdpa", sdpa_attention_forward, sdpa_mask),
+    ("eager", eager_attention_forward, eager_mask),
+):
+    AttentionInterface.register(_NAMES[_implementation], partial(_attend, otherwise=_otherwise))
+    AttentionMaskInterface.register(_NAMES[_implementation], _mask)

@@ -1,0 +1,112 @@
+"""Rows that stand one behind the other, behind what they share, give the losses and gradients of rows that are padded."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+
+from triscope.components.adapters import AdapterMixture
+from triscope.components.language import IGNORED_LABEL, LanguageModel
+from triscope.components.unpadded_causal import SharedPrefix, can_read_unpadded, without_padding
+
+SIZES = {"vocab_size": 61, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+SHARED = 3
+LENGTHS = [9, 6, 7, 8, 5]
+PREFIXES = torch.tensor([1, 0, 2, 0, 2])  # rows 1 and 3 begin alike, and rows 2 and 4
+LEVELS = torch.tensor([0, 1, 0, 1, 0])
+
+
+@pytest.fixture(scope="module", params=[4, 2], ids=["all heads have keys", "heads share keys"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("llama")
+    LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=request.param, initializer_range=0.2)).save_pretrained(path)
+    return path
+
+
+def language(folder: Path, **options: object) -> LanguageModel:
+    """With adapters and routers that matter."""
+    model = LanguageModel(str(folder), **options).train()
+    torch.manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, AdapterMixture):
+            for parameter in module.parameters():
+                nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def rows(model: LanguageModel) -> dict[str, Tensor]:
+    """Rows that end in answers of 2 tokens."""
+    ids_BT = torch.randint(3, 61, (len(LENGTHS), max(LENGTHS)), generator=torch.Generator().manual_seed(5))
+    ids_BT[:, :SHARED] = ids_BT[PREFIXES, :SHARED]
+    place_T, length_B1 = torch.arange(max(LENGTHS)), torch.tensor(LENGTHS)[:, None]
+    valid_BT = place_T < length_B1
+    labels_BT = ids_BT.masked_fill(~valid_BT | (place_T < length_B1 - 2), IGNORED_LABEL)
+    embeddings_BTD = model.embed(ids_BT).detach().requires_grad_()
+    return {"embeddings_BTD": embeddings_BTD, "valid_BT": valid_BT, "labels_BT": labels_BT, "level_B": LEVELS}
+
+
+def shared() -> SharedPrefix:
+    """Each prefix is read in another row than the first that has it."""
+    return SharedPrefix(SHARED, torch.tensor([3, 0, 4]), PREFIXES)
+
+
+@pytest.mark.parametrize("prefix", [None, shared()], ids=["nothing shared", "shared"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_leaving_padding_out_changes_neither_predictions_nor_gradients(folder, prefix, checkpointing, attention):
+    found = []
+    for unpadded in (True, False):
+        options = {"activation_checkpointing": checkpointing, "attention": attention} if unpadded else {}
+        model = language(folder, unpadded=unpadded, **options)
+        given = rows(model)
+        predictions = model(**given, shared_prefix=prefix)
+        predictions.logits_MV.logsumexp(-1).sum().backward()
+        gradient_BTD = given["embeddings_BTD"].grad
+        if prefix is not None:  # what is shared has one gradient, for all rows
+            of_each_U = torch.zeros(len(prefix.row_U), *gradient_BTD[0, :SHARED].shape)
+            of_each_U.index_add_(0, PREFIXES, gradient_BTD[:, :SHARED])
+            gradient_BTD[:, :SHARED] = of_each_U[PREFIXES]
+        trained = {name: tensor.grad for name, tensor in model.named_parameters() if tensor.grad is not None}
+        found.append((*predictions, gradient_BTD, trained))
+    compact, padded = found
+    assert compact[4].keys() == padded[4].keys() and compact[4]
+    for mine, theirs in zip(compact, padded, strict=True):
+        assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+
+
+def test_a_row_reads_neither_its_neighbours_nor_what_is_behind(folder):
+    model = language(folder)
+    given = rows(model)
+    usual = model(**given, shared_prefix=shared())
+    changed = given["embeddings_BTD"].detach().clone()
+    changed[3, SHARED:] = 9.0
+    changed[1, LENGTHS[1] - 1] = 9.0  # the last token, from which nothing is predicted
+    found = model(**{**given, "embeddings_BTD": changed}, shared_prefix=shared())
+    others_M = usual.row_M != 3
+    assert_close(found.logits_MV[others_M], usual.logits_MV[others_M], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(found.logits_MV[~others_M], usual.logits_MV[~others_M])
+
+
+def test_the_model_reads_each_token_once_and_no_padding(folder):
+    given = rows(language(folder))
+    tensors = given["embeddings_BTD"], given["valid_BT"], given["level_B"]
+    assert len(without_padding(*tensors, None).embeddings_ED) == sum(LENGTHS)
+    compact = without_padding(*tensors, shared())
+    assert len(compact.embeddings_ED) == sum(LENGTHS) - 2 * SHARED == sum(compact.lengths)
+    for row, length in enumerate(LENGTHS):
+        place_T = compact.place_BT[row, :length]
+        assert_close(compact.embeddings_ED[place_T], given["embeddings_BTD"][row, :length])
+        assert compact.position_E[place_T].tolist() == list(range(length))
+    levels = [level for level, _ in zip(*torch.unique_consecutive(compact.level_C, return_counts=True), strict=True)]
+    assert levels == [0, 1, 0, 1]  # prefixes, then rows, those of a level side by side
+
+
+def test_a_model_that_forgets_what_is_far_behind_is_read_with_padding():
+    sizes = {**SIZES, "num_key_value_heads": 4}
+    assert can_read_unpadded(LlamaForCausalLM(LlamaConfig(**sizes)))
+    assert not can_read_unpadded(MistralForCausalLM(MistralConfig(**sizes, sliding_window=4)))
+    assert can_read_unpadded(MistralForCausalLM(MistralConfig(**sizes, sliding_window=None)))
