@@ -2,18 +2,32 @@
 
 import resource
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import lightning.pytorch as lightning
 import torch
 
 from triscope.data.batch import Batch
+from triscope.distributed import gathered
+
+
+class Interval(NamedTuple):
+    """What one process did between two logs."""
+
+    rows: int
+    images: int
+    tokens: int
+    seconds: float
+    waiting_seconds: float
+    peak_memory_gib: float
 
 
 class Throughput(lightning.Callback):
     """Logs rows, images and tokens a second, the share of time spent waiting for data, and peak memory.
 
-    Logged under `speed/` at the trainer's logging interval; figures are means over the interval.
+    Logged under `speed/` at the trainer's logging interval; figures are means over the interval. They are of all processes
+    together: counts are added up, time is that of the slowest, waiting is the mean share, and memory that of the fullest.
     """
 
     def __init__(self) -> None:
@@ -47,21 +61,29 @@ class Throughput(lightning.Callback):
         self.images += len(batch.pixels_ICHW)
         self.tokens = self.tokens + batch.valid_BT.sum()
         if trainer.global_step % trainer.log_every_n_steps == 0:
-            seconds = self.working_seconds + self.waiting_seconds
-            stage.log_dict(
-                {
-                    "speed/rows_per_second": self.rows / seconds,
-                    "speed/images_per_second": self.images / seconds,
-                    "speed/tokens_per_second": float(self.tokens) / seconds,
-                    "speed/data_wait_share": self.waiting_seconds / seconds,
-                    "speed/peak_memory_gib": _peak_memory_gib(),
-                }
-            )
+            stage.log_dict({f"speed/{name}": value for name, value in together(gathered([self._counted()])).items()})
             self._forget()
+
+    def _counted(self) -> Interval:
+        """Of this process, since it was last told."""
+        seconds = self.working_seconds + self.waiting_seconds
+        return Interval(self.rows, self.images, int(self.tokens), seconds, self.waiting_seconds, _peak_memory_gib())
 
     def _forget(self) -> None:
         self.rows = self.images = self.tokens = 0
         self.working_seconds = self.waiting_seconds = 0.0
+
+
+def together(intervals: Sequence[Interval]) -> dict[str, float]:
+    """What is logged of the intervals of all processes, which pass at the same time."""
+    seconds = max(each.seconds for each in intervals)
+    return {
+        "rows_per_second": sum(each.rows for each in intervals) / seconds,
+        "images_per_second": sum(each.images for each in intervals) / seconds,
+        "tokens_per_second": sum(each.tokens for each in intervals) / seconds,
+        "data_wait_share": sum(each.waiting_seconds / each.seconds for each in intervals) / len(intervals),
+        "peak_memory_gib": max(each.peak_memory_gib for each in intervals),
+    }
 
 
 def _peak_memory_gib() -> float:
