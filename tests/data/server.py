@@ -24,8 +24,8 @@ class BadServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("localhost", 0), _Handler)
+    def __init__(self, folder: Path, handler: type["Handler"]) -> None:
+        super().__init__(("localhost", 0), handler)
         self.folder = folder
         self.faults: list[str] = []
         self.requests: Counter[str] = Counter()
@@ -40,7 +40,9 @@ class BadServer(ThreadingHTTPServer):
         """A client that hangs up is what the tests want."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers with the file of the folder that the last part of a path names."""
+
     protocol_version = "HTTP/1.1"
     server: BadServer
 
@@ -80,9 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[BadServer]:
+def serving(folder: Path, handler: type[Handler] = Handler) -> Iterator[BadServer]:
     """A server of a folder while the block runs."""
-    server = BadServer(folder)
+    server = BadServer(folder, handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

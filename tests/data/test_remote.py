@@ -4,8 +4,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
+import huggingface_hub
 import pytest
 
+from tests.data.buckets import ADDRESSES, Buckets, configuration
 from tests.data.server import BadServer, serving
 from tests.data.test_loader import keys, loader
 from tests.data.tiny import numbered_shards
@@ -45,6 +48,30 @@ def test_a_remote_set_is_the_local_one(folder, server, tmp_path):
     assert remote.fingerprint == local.fingerprint and remote.counts == local.counts
     assert [(raw.key, raw.json, raw.images) for raw in remote] == [(raw.key, raw.json, raw.images) for raw in local]
     assert keys(loader(remote, workers=2)) == keys(loader(local))
+
+
+@pytest.fixture(params=ADDRESSES)
+def store(request, folder, monkeypatch) -> Iterator[str]:
+    """The address of the set in a store of each kind, which its own client reads over HTTP; one lies in this process."""
+    if client := {"s3": "s3fs", "gs": "gcsfs"}.get(request.param):
+        pytest.importorskip(client, reason="comes with `pip install 'triscope[remote]'`")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    fsspec.filesystem("memory").put(f"{folder}/", "/bucket/set", recursive=True)
+    with serving(folder, Buckets) as started, monkeypatch.context() as patched:
+        for kind, options in configuration(started).items():
+            patched.setitem(fsspec.config.conf, kind, options)
+        yield ADDRESSES[request.param]
+
+
+def test_a_set_in_a_store_of_objects_is_the_local_one(store, folder, tmp_path):
+    remote, local = ShardSet.open(store, cache(tmp_path)), ShardSet.open(folder)
+    assert remote.fingerprint == local.fingerprint
+    assert [(raw.key, raw.json, raw.images) for raw in remote] == [(raw.key, raw.json, raw.images) for raw in local]
+
+
+def test_what_is_not_in_a_store_is_told_at_once(store, tmp_path):
+    with pytest.raises(BadShardError, match=r"index\.json: found FileNotFoundError"):
+        ShardSet.open(store.replace("set", "nothing"), cache(tmp_path, attempts=1))
 
 
 def test_a_shard_is_fetched_once_and_only_when_it_is_read(folder, server, tmp_path):
