@@ -5,11 +5,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import InstructBlipConfig
+from transformers import InstructBlipConfig, LlamaConfig
 
 from benchmarks.lion_by_hugging_face import Additions, LionByHuggingFace, inputs_of, levels_of
 from benchmarks.lion_rows import rows_of
@@ -17,6 +17,7 @@ from triscope.checkpoints.kinds.blip import INSTRUCTBLIP
 from triscope.checkpoints.kinds.lion import CHECKPOINT
 from triscope.components.aggregator import AggregatorBridge
 from triscope.components.language import LanguageModel
+from triscope.components.pixels import normalised
 from triscope.components.qformer import QFormerBridge
 from triscope.components.soft_prompt import SoftPrompt
 from triscope.components.vision import VisionEncoder
@@ -77,6 +78,22 @@ class Sizes:
             "tie_word_embeddings": False,
             "decoder_start_token_id": 0,
             "pad_token_id": 0,
+            "eos_token_id": 1,
+        }
+
+    def llama(self) -> dict[str, Any]:
+        """The configuration of a causal language model in its place, of the same widths and half its layers."""
+        return {
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.language_width,
+            "head_dim": self.language_head_width,
+            "intermediate_size": self.language_feed_forward_width,
+            "num_hidden_layers": self.language_layers,
+            "num_attention_heads": self.language_heads,
+            "num_key_value_heads": self.language_heads,
+            "max_position_embeddings": 4096,
+            "pad_token_id": 0,
+            "bos_token_id": None,
             "eos_token_id": 1,
         }
 
@@ -149,6 +166,11 @@ class Work:
         device: "cpu", in float32, or "cuda", in bfloat16 with trained parts in float32.
         language: more arguments of our language model, such as `activation_checkpointing`.
         picture_a_row: whether every row has a picture of its own, though it is the same: as without this project's batches.
+        causal: a Llama in the place of our T5, and the aggregator's tokens before those of the Q-Former.
+        share_prefix: as in `VisualLanguageModel`.
+        cache_folder: as in `VisionEncoder`.
+        tower: our vision encoder.
+        sent: how pictures come to the device of ours: once before all steps, or in each step, as bytes or as floats.
     """
 
     stage: int
@@ -158,6 +180,11 @@ class Work:
     device: str = "cpu"
     language: tuple[tuple[str, Any], ...] = ()
     picture_a_row: bool = False
+    causal: bool = False
+    share_prefix: bool = False
+    cache_folder: str | None = None
+    tower: type[VisionEncoder] = VisionEncoder
+    sent: Literal["once", "bytes", "floats"] = "once"
 
     def batch(self) -> Batch:
         """The rows, on the CPU."""
@@ -199,7 +226,7 @@ class Arm:
         loss.backward()
         nn.utils.clip_grad_norm_(self.trained, CLIPPED_NORM)
         self._optimizer.step()
-        self._optimizer.zero_grad()
+        self.model.zero_grad()
         return float(loss.detach())
 
 
@@ -210,14 +237,14 @@ def hugging_face_arm(work: Work) -> Arm:
 
 def our_arm(work: Work) -> Arm:
     """This project's, with random weights of its own: for measurements that need no comparison of losses."""
-    return _arm_of_ours(work, our_model(work))
+    return arm_of_ours(work, our_model(work))
 
 
 def both_arms(work: Work) -> tuple[Arm, Arm]:
     """Ours and Hugging Face's, with the same weights."""
     theirs, ours = hugging_face_model(work), our_model(work)
     copy_weights(theirs, ours)
-    return _arm_of_ours(work, ours), _arm_of_theirs(work, theirs)
+    return arm_of_ours(work, ours), _arm_of_theirs(work, theirs)
 
 
 def hugging_face_model(work: Work) -> LionByHuggingFace:
@@ -286,19 +313,22 @@ def our_model(work: Work) -> VisualLanguageModel:
     }
     aggregator = {"heads": sizes.vision_heads, "feed_forward_width": sizes.aggregator_feed_forward_width}
     tower = {"tower": "EVA01-g-14", "taps": sizes.taps, "image_size": sizes.image_size, "tower_options": tower_options}
+    bridges = {
+        "qformer": partial(QFormerBridge, **qformer, dropout=0.0),
+        "aggregator": partial(AggregatorBridge, **aggregator, dropout=0.0),
+    }
     with tempfile.TemporaryDirectory() as folder, torch.device(work.device):
-        InstructBlipConfig(text_config=sizes.t5()).text_config.save_pretrained(folder)
+        config = LlamaConfig(**sizes.llama()) if work.causal else InstructBlipConfig(text_config=sizes.t5()).text_config
+        config.save_pretrained(folder)
         language = {**precision, "adapter_bottleneck": sizes.adapter_bottleneck, **dict(work.language)}
         stage = STAGES[work.stage](
             partial(
                 VisualLanguageModel,
                 language=partial(LanguageModel, folder, **language),
-                vision=partial(VisionEncoder, **tower, **precision),
-                bridges={
-                    "qformer": partial(QFormerBridge, **qformer, dropout=0.0),
-                    "aggregator": partial(AggregatorBridge, **aggregator, dropout=0.0),
-                },
+                vision=partial(work.tower, **tower, **precision, cache_folder=work.cache_folder),
+                bridges=dict(reversed(bridges.items())) if work.causal else bridges,
                 soft_prompt=SoftPrompt,
+                share_prefix=work.share_prefix,
             )
         )
         stage.configure_model()
@@ -337,6 +367,14 @@ def _arm_of_theirs(work: Work, model: LionByHuggingFace) -> Arm:
     return Arm(model, loss, work.precision)
 
 
-def _arm_of_ours(work: Work, model: VisualLanguageModel) -> Arm:
-    batch = work.batch().to(work.device)
-    return Arm(model, lambda: token_losses(model(batch)).mean(), work.precision)
+def arm_of_ours(work: Work, model: VisualLanguageModel) -> Arm:
+    """Our model, trained on the rows."""
+    batch = work.batch()
+    if work.sent == "floats":
+        pixels_ICHW = normalised(batch.pixels_ICHW, model.vision.mean, model.vision.std, torch.float32)
+        batch = replace(batch, pixels_ICHW=pixels_ICHW)
+    if work.sent == "once":
+        batch = batch.to(work.device)
+    elif work.device == "cuda":
+        batch = batch.pin_memory()  # as the loader does
+    return Arm(model, lambda: token_losses(model(batch.to(work.device, non_blocking=True))).mean(), work.precision)

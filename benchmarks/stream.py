@@ -2,12 +2,16 @@
 
     python -m benchmarks.stream             a table
     python -m benchmarks.stream --json      all figures, with `ratios`: how many times faster ours is than each
+    python -m benchmarks.stream --levers    what each lever of reading gives ours alone
     python -m benchmarks.stream --growth    10, 1,000 and 10,000 shards of a few samples, with 1 to 8 workers
 
 All read the same shards with as many processes. `bare_decode` decodes the bytes, that it has in memory, with PIL as it comes
 (`convert("RGB")`, then `resize`, bicubic), and does nothing else. `webdataset_pil` is `WebDataset(...).decode("pil")` with the
 same squash and a tensor, through its `WebLoader`. Ours finds every sample by its place in a shuffled order, checks it, writes a
 row of ids, and makes a batch; the decoder skips resolution that 224 pixels do not show (`data.draft`).
+
+Without the lever of bytes, workers normalise pictures, as torchvision's transforms do, and hand on four times as much; nobody
+would want that here, so it has no flag.
 """
 
 import argparse
@@ -16,6 +20,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,13 +33,17 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.measure import in_turns, machine, ratio
+from triscope.components.pixels import normalised
 from triscope.data.datamodule import DataModule
-from triscope.data.loader import Loader
-from triscope.data.prompts import Tokenizers
+from triscope.data.loader import BatchSource, Delivery, Loader, Selection
+from triscope.data.prompts import PromptStyle, PromptWriter, Tokenizers
 from triscope.data.sample import Conversation, Image, Level, Sample, Turn
 from triscope.data.shards import ShardSet, ShardWriter
+from triscope.data.stream import SampleStream, Step, Steps
+from triscope.data.transforms import PictureTransform
 
 SIDE = 224
+MEAN, DEVIATION = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)  # those of CLIP, rounded
 SAMPLES_PER_BATCH = 16
 QUESTION, ANSWER = "What does the picture show?", "a dog on a lawn"
 GROWTH_SHARDS, GROWTH_WORKERS = (10, 1_000, 10_000), (1, 2, 4, 8)
@@ -47,6 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=640, help="of a picture; three quarters as high (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes of each way (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="that are timed (default: %(default)s)")
+    parser.add_argument("--levers", action="store_true", help="measure ours with each lever left out, instead")
     parser.add_argument("--growth", action="store_true", help="measure how ours grows, instead")
     parser.add_argument("--shards", type=int, nargs="+", default=list(GROWTH_SHARDS), help="with --growth")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -62,6 +72,9 @@ def main(arguments: list[str] | None = None) -> None:
                     print(f"| {shards} | {workers} | {rate:.0f} |", flush=True)
             return
         write(folder / "shards", asked.samples, asked.width, samples_per_shard=max(1, asked.samples // 4 // asked.workers))
+        if asked.levers:
+            print(table_of_levers(folder / "shards", asked.samples, asked.workers, asked.rounds))
+            return
         report(measured(folder / "shards", asked.samples, asked.workers, asked.rounds), as_json=asked.json)
 
 
@@ -124,16 +137,56 @@ def grown(folder: Path, workers: int, samples: int) -> float:
     return read / seconds
 
 
-def our_loader(folder: Path, workers: int, samples: int) -> Loader:
+def our_loader(folder: Path, workers: int, samples: int, draft: bool = True) -> Loader:
     """The training loader of a run; an epoch of it has so many samples."""
     data = DataModule(
         train={str(folder): 1.0},
         image_size=SIDE,
         samples_per_batch=SAMPLES_PER_BATCH,
         samples_per_epoch=samples,
+        draft=draft,
         workers=workers,
     )
     return data.training_loader(tokenizers())
+
+
+class NormalisingSource(BatchSource):
+    """Batches whose pictures are normalised where they are made."""
+
+    def __getitem__(self, step: Step) -> Delivery:
+        delivery = super().__getitem__(step)
+        pixels_ICHW = normalised(delivery.batch.pixels_ICHW, MEAN, DEVIATION, torch.float32)
+        return delivery._replace(batch=replace(delivery.batch, pixels_ICHW=pixels_ICHW))
+
+
+def normalising_loader(folder: Path, workers: int, samples: int) -> Loader:
+    """The same as `our_loader`, with normalised pictures."""
+    stream = SampleStream({"shards": ShardSet.open(folder)}, samples_per_epoch=samples)
+    source = NormalisingSource(stream, PictureTransform(SIDE), PromptWriter(PromptStyle(), tokenizers()), Selection())
+    return Loader(source, Steps(samples, SAMPLES_PER_BATCH), workers, repeats=True)
+
+
+def table_of_levers(folder: Path, samples: int, workers: int, rounds: int) -> str:
+    """Ours with all levers, beside ours without one of them, in turns."""
+    usual = our_loader(folder, workers, samples)
+    without = {
+        "the JPEG decoder skips resolution that is not shown (`data.draft`)": our_loader(folder, workers, samples, draft=False),
+        "pictures leave the workers as bytes": normalising_loader(folder, workers, samples),
+    }
+
+    def reading(loader: Loader) -> Callable[[], int]:
+        return lambda: sum(len(batch.pixels_ICHW) for batch in loader)
+
+    lines = ["| lever | samples/s with it | without | times faster with it (lowest to highest) |", "|---|---|---|---|"]
+    for name, loader in without.items():
+        timings = in_turns({"with": reading(usual), "without": reading(loader)}, rounds, time.perf_counter)
+        rates = [timings[way].rate(samples)["median"] for way in ("with", "without")]
+        faster = ratio(timings["without"], timings["with"])
+        told = f"{faster['median']:.2f} ({faster['lowest']:.2f} to {faster['highest']:.2f})"
+        lines.append(f"| {name} | {rates[0]:.0f} | {rates[1]:.0f} | {told} |")
+    for loader in (usual, *without.values()):
+        loader.close()
+    return "\n".join([*lines, "", ", ".join(f"{name} {value}" for name, value in machine("cpu").items())])
 
 
 def tokenizers() -> Tokenizers:

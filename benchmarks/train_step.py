@@ -3,37 +3,27 @@
     python -m benchmarks.train_step                   on a CPU with one thread, at small sizes
     python -m benchmarks.train_step --device cuda     LION-4B at full size, in bfloat16
     python -m benchmarks.train_step --json            all figures, with `ratios`: geometric means over the stages
-    python -m benchmarks.train_step --levers          what each lever gives our step alone, six questions a picture
-    python -m benchmarks.train_step --profile         where the time of our step goes, six questions a picture
 
 A sample is a row: a question about a picture, with its answer. Before anything is timed, both must give the same loss. Each
-arm's memory is measured in a process of its own; see `measure.peak_mib`.
+arm's memory is measured in a process of its own; see `measure.peak_mib`. On a GPU whose peak is known, the share of it that our
+language model uses is told, too; see `benchmarks.utilisation`.
 """
 
 import argparse
 import json
 import statistics
-from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.lion_pair import LION_4B, SMALL, TINY, Arm, Work, both_arms, hugging_face_arm, our_arm
 from benchmarks.measure import clock_of, in_turns, machine, peak_mib, ratio
+from benchmarks.utilisation import language_model_alone, told
 
 SIZES = {"small": SMALL, "lion_4b": LION_4B, "tiny": TINY}
 KINDS = {"one_question": 1, "six_questions": 6}
 MEMORY_STEPS = 2
 TOLERANCE = {"cpu": 1e-4, "cuda": 2e-2}  # relative, of a loss: of float32 and of bfloat16
-# What our step is without one lever. The last costs time and saves memory: it is off unless it is asked for.
-LEVERS: dict[str, dict[str, Any]] = {
-    "a picture once for all its rows": {"picture_a_row": True},
-    "rows without padding (language.unpadded)": {"language": (("unpadded", False),)},
-    "fused attention (language.attention)": {"language": (("attention", "eager"), ("unpadded", False))},
-    "layers stored, not recomputed (language.activation_checkpointing)": {"language": (("activation_checkpointing", True),)},
-}
-SHOWN_OPERATORS = 8
 BUILDERS = {"ours": our_arm, "hugging_face": hugging_face_arm}
 
 
@@ -45,18 +35,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, help="of a batch, a multiple of 6 (default: 12 on a CPU, 24 on a GPU)")
     parser.add_argument("--rounds", type=int, default=4, help="that are timed (default: %(default)s)")
     parser.add_argument("--stages", type=int, nargs="+", choices=(1, 2, 3), default=[1, 2, 3])
-    parser.add_argument("--levers", action="store_true", help="measure our step with each lever left out, instead")
-    parser.add_argument("--profile", action="store_true", help="tell the share of each operator in our step, instead")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
     sizes = SIZES[asked.sizes or ("small" if asked.device == "cpu" else "lion_4b")]
     rows = asked.rows or (12 if asked.device == "cpu" else 24)
-    if asked.levers or asked.profile:
-        for stage in asked.stages:
-            work = Work(stage, KINDS["six_questions"], rows, sizes, asked.device)
-            print(table_of_levers(work, asked.rounds) if asked.levers else profiled(work), flush=True)
-        return
     figures = []
     for stage in asked.stages:
         for kind, questions in KINDS.items():
@@ -70,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         print(f"\ngeometric means: {', '.join(f'{name} {value:.2f}' for name, value in ratios.items())}")
         print(", ".join(f"{name} {value}" for name, value in machine(asked.device).items()))
+        print(told(figures))
 
 
 def measured(work: Work, rounds: int) -> dict[str, Any]:
@@ -81,6 +65,7 @@ def measured(work: Work, rounds: int) -> dict[str, Any]:
     timings = in_turns({"ours": ours.step, "hugging_face": theirs.step}, rounds, clock_of(work.device))
     return {
         "rows": work.rows,
+        "language_model": language_model_alone(ours, work, rounds),
         "loss": losses,
         "samples_per_second": {name: timing.rate(work.rows) for name, timing in timings.items()},
         "peak_mib": memory,
@@ -111,39 +96,6 @@ def steps(name: str, work: Work) -> None:
     arm = BUILDERS[name](work)
     for _ in range(MEMORY_STEPS):
         arm.step()
-
-
-def table_of_levers(work: Work, rounds: int) -> str:
-    """Our step with all levers, beside our step without one of them, in turns; the loss must stay the same."""
-    lines = ["| stage | lever | times faster with it (lowest to highest) | MiB with it | without |", "|---|---|---|---|---|"]
-    whole = our_arm(work)
-    memory = peak_mib(steps, "ours", work, device=work.device)
-    for name, change in LEVERS.items():
-        reduced = replace(work, **change)
-        without = our_arm(reduced)
-        without.model.load_state_dict(whole.model.state_dict())
-        check_same({"with": evaluated(whole), "without": evaluated(without)}, work)
-        timings = in_turns({"with": whole.step, "without": without.step}, rounds, clock_of(work.device))
-        faster = ratio(timings["without"], timings["with"])
-        told = f"{faster['median']:.2f} ({faster['lowest']:.2f} to {faster['highest']:.2f})"
-        other = peak_mib(steps, "ours", reduced, device=work.device)
-        lines.append(f"| {work.stage} | {name} | {told} | {memory:.0f} | {other:.0f} |")
-    return "\n".join(lines) + "\n"
-
-
-def profiled(work: Work) -> str:
-    """The operators that take most of a step of ours, with their shares of its time."""
-    arm = our_arm(work)
-    arm.step()
-    kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if work.device == "cuda" else [])
-    with profile(activities=kinds) as recorded:
-        arm.step()
-    own = "self_device_time_total" if work.device == "cuda" else "self_cpu_time_total"
-    taken = {event.key: getattr(event, own) for event in recorded.key_averages()}
-    lines = [f"| stage {work.stage}: operator | share of the step |", "|---|---|"]
-    for name in sorted(taken, key=lambda name: -taken[name])[:SHOWN_OPERATORS]:
-        lines.append(f"| `{name}` | {taken[name] / sum(taken.values()):.1%} |")
-    return "\n".join(lines) + "\n"
 
 
 def ratios_of(figures: list[dict[str, Any]]) -> dict[str, float]:

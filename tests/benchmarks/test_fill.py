@@ -1,0 +1,54 @@
+"""Blocks of a document become what their commands print, and nothing else changes."""
+
+import importlib
+import shlex
+from subprocess import CalledProcessError
+
+import pytest
+
+from benchmarks.fill import commands_of, main
+from tests.documents import DOCUMENTS
+
+TEXT = """# Speed
+<!-- measured: python -m benchmarks.fill --help -->
+old
+<!-- /measured -->
+between
+<!-- measured: python -m benchmarks.fill not/there.md -->
+kept
+<!-- /measured -->
+<!-- measured: demo -->
+not ours
+<!-- /measured -->
+"""
+
+
+def test_a_block_is_replaced_by_what_its_command_prints(tmp_path):
+    document = tmp_path / "speed.md"
+    document.write_text(TEXT)
+    main([str(document), "--only", "--help"])
+    filled = document.read_text()
+    assert "usage: " in filled and "old" not in filled
+    before, _, behind = filled.partition("<!-- /measured -->")
+    assert before.startswith("# Speed\n<!-- measured: python -m benchmarks.fill --help -->\n")
+    assert behind == TEXT.partition("<!-- /measured -->")[2]
+
+
+def test_the_block_of_a_command_that_fails_stays_as_it_was(tmp_path, capfd):
+    document = tmp_path / "speed.md"
+    document.write_text(TEXT)
+    with pytest.raises(CalledProcessError):
+        main([str(document), "--only", "not/there"])
+    assert document.read_text() == TEXT and "FileNotFoundError" in capfd.readouterr().err
+
+
+COMMANDS = [shlex.split(command) for document in DOCUMENTS for command in commands_of(document)]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_commands_of_the_documents_know_their_options(words, capsys):
+    module, *arguments = words[1:]
+    with pytest.raises(SystemExit):
+        importlib.import_module(module).main(["--help"])
+    told = capsys.readouterr().out
+    assert all(word in told for word in arguments if word.startswith("--"))
