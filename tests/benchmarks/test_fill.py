@@ -26,7 +26,7 @@ not ours
 def test_a_block_is_replaced_by_what_its_command_prints(tmp_path):
     document = tmp_path / "speed.md"
     document.write_text(TEXT)
-    main([str(document), "--only", "--help"])
+    main([str(document), "--only=--help"])
     filled = document.read_text()
     assert "usage: " in filled and "old" not in filled
     before, _, behind = filled.partition("<!-- /measured -->")

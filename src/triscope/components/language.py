@@ -437,7 +437,8 @@ def _feed_forward_names(model: PreTrainedModel) -> list[str]:
 def _before_supervised(valid_BT: Tensor, labels_BT: Tensor) -> tuple[Tensor, Tensor]:
     """Rows and columns of the tokens from which the supervised ones behind them are predicted, in row order: the head works
     there alone."""
-    return ((labels_BT[:, 1:] != IGNORED_LABEL) & valid_BT[:, :-1]).nonzero(as_tuple=True)
+    place_M2 = ((labels_BT[:, 1:] != IGNORED_LABEL) & valid_BT[:, :-1]).nonzero()
+    return place_M2[:, 0], place_M2[:, 1]
 
 
 def _until(ids: list[int], ends: set[int]) -> list[int]:

@@ -176,8 +176,9 @@ def _attend(
 
 def _sdpa(query: Tensor, key: Tensor, value: Tensor, is_read: Tensor | None, dropout: float, scale: float | None) -> Tensor:
     """Attention with heads last but one; causal if it is not said what is read."""
-    heads_first = (each.transpose(1, 2) for each in (query, key, value))
-    read = nn.functional.scaled_dot_product_attention(*heads_first, is_read, dropout, is_causal=is_read is None, scale=scale)
+    query, key, value = (each.transpose(1, 2) for each in (query, key, value))
+    is_causal = is_read is None
+    read = nn.functional.scaled_dot_product_attention(query, key, value, is_read, dropout, is_causal=is_causal, scale=scale)
     return read.transpose(1, 2)
 
 
