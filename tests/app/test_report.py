@@ -168,6 +168,21 @@ def test_several_runs_are_compared_where_they_have_the_same_scores(run_folder: P
     assert [f'id="run-{number}"' in html for number in range(3)] == [True, True, False]
 
 
+def test_runs_that_were_tested_on_several_sets_are_compared_set_by_set(run_folder: Path) -> None:
+    other = write_run(run_folder.parent / "3_mixture")
+    told = {"name": "refcoco", "version": 2, "split": "testA"}
+    for folder, value in ((run_folder, 0.25), (other, 0.75)):
+        second = RESULTS["scenes"] | {"metrics": {"region/pointing_acc@0.5": value}, "benchmark": told}
+        (folder / "results.json").write_text(json.dumps(RESULTS | {"photos": second}))
+
+    html = report(run_folder, other)
+
+    rows = rows_of(html[html.index("Runs side by side") : html.index('id="run-0"')])
+    shown = {name: re.findall(r'data-label=".*?">(.*?)<', rows[f"{name}/region/pointing_acc@0.5"]) for name in ("scenes", "photos")}
+    assert shown == {"scenes": ["0.810", "0.810"], "photos": ["0.250", "0.750"]}
+    assert "test set photos, benchmark refcoco 2, split testA" in html
+
+
 def test_scores_of_released_parts_stand_beside_those_of_the_run(run_folder: Path) -> None:
     released = run_folder.parent / "released.json"
     released.write_text(json.dumps({"other set": {"metrics": {"region/pointing_acc@0.5": 0.876}}}))

@@ -77,6 +77,16 @@ def test_a_benchmark_stands_in_its_set_s_results_and_above_their_table(tmp_path)
     assert ranked.startswith("vsr 1: ") and "candidates ranked by the sum of their log-likelihoods" in ranked
 
 
+def test_results_of_other_sets_stay_where_they_are_of_the_same_weights(tmp_path):
+    same, other = ({"checkpoint": "last.ckpt", "sha256": digest} for digest in ("a", "b"))
+    write_results(tmp_path, {"first": {"": answered(YES_NO, 20)}}, weights=same)
+    returned = write_results(tmp_path, {"second": {"": answered(YES_NO, 20)}}, weights=same)
+    both = json.loads((tmp_path / RESULTS_FILE).read_text())
+    assert returned.keys() == {"second"} and both.keys() == {"first", "second"} and both["first"]["weights"] == same
+    write_results(tmp_path, {"third": {"": answered(YES_NO, 20)}}, weights=other)
+    assert json.loads((tmp_path / RESULTS_FILE).read_text()).keys() == {"third"}
+
+
 def test_what_single_pictures_are_worth_stands_beside_the_score_of_the_same_rows():
     """Rows with another number of pictures have other controls; each is compared with its own rows as they are."""
     pictures = {"last_only": answered(YES_NO, 22), "without_3": answered(YES_NO[:20], 15)}

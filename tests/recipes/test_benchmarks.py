@@ -10,6 +10,7 @@ from tests.conftest import REPOSITORY
 from tests.data_pipelines.sources.published import lines, photo, written
 from tests.tiny_model import fit_arguments, prepare, write_tiny_shards
 from triscope.cli import main
+from triscope.data.folder import sha256_of
 from triscope.evaluation.benchmarks import benchmark
 from triscope.evaluation.predictions import read_predictions
 
@@ -69,6 +70,8 @@ def test_a_result_says_how_its_benchmark_was_asked_answered_and_read(tested):
     assert results.keys() == {"vsr", "a_okvqa_direct", "a_okvqa_choice", "visdial"}
     assert results["vsr"]["benchmark"] == {**benchmark("vsr").described(), "split": "test", "shards": "data/vsr/test"}
     assert results["a_okvqa_direct"]["benchmark"]["decoding"]["length_penalty"] == -1.0
+    checkpoint = tested / "checkpoints" / "last.ckpt"
+    assert results["vsr"]["weights"] == {"checkpoint": str(checkpoint), "sha256": sha256_of(checkpoint), "warm_start": {}}
     assert results["vsr"]["items"] == {"image/statement_acc": 3}
     assert set(results["visdial"]["metrics"]) >= {"image/dialogue_mrr", "image/dialogue_recall@10", "image/dialogue_mean_rank"}
     # The other task of the same shards is not asked.

@@ -108,10 +108,19 @@ def _summary(runs: Sequence[Run], released: Mapping[str, dict]) -> str:
             rows = [_score_cells(score, result) for score in result["metrics"]]
             beside = [[_value(score, _released_value(released, name, score))] if released else [] for score in result["metrics"]]
             rows = [cells + value for cells, value in zip(rows, beside, strict=True)]
-            groups.append((f"{_run_name(run)} <small>test set {escape(name)}</small>", rows))
+            groups.append((f"{_run_name(run)} <small>test set {escape(name)}{_asked_by(result)}</small>", rows))
         if not run.results:
             groups.append((f"{_run_name(run)} <small>no test was run</small>", []))
     return f'<h2>Scores</h2><p class="quiet">{LEARNED_MEANS} {COLUMNS_MEAN}</p>{table(heads, groups, "scores")}'
+
+
+def _asked_by(result: Mapping) -> str:
+    """The benchmark that asked, with its version and split, if one did."""
+    if "benchmark" not in result:
+        return ""
+    told = result["benchmark"]
+    split = f", split {told['split']}" if told.get("split") else ""
+    return escape(f", benchmark {told['name']} {told['version']}{split}")
 
 
 def _pictures(runs: Sequence[Run]) -> str:
@@ -199,15 +208,22 @@ def _comparison(runs: Sequence[Run]) -> str:
     """Scores and curves that several runs have."""
     if len(runs) < 2:
         return ""
+    several_sets = any(len(run.results) > 1 for run in runs)
     values = {
-        run.name: {score: value for result in run.results.values() for score, value in result["metrics"].items()} for run in runs
+        run.name: {
+            f"{name}/{score}" if several_sets else score: value
+            for name, result in run.results.items()
+            for score, value in result["metrics"].items()
+        }
+        for run in runs
     }
     names = sorted({score for scores in values.values() for score in scores})
     common = [name for name in names if sum(name in scores for scores in values.values()) > 1]
     rows = [[escape(name), *(_value(name, scores.get(name)) for scores in values.values())] for name in common]
-    charts = {
+    scores = sorted({score for run in runs for result in run.results.values() for score in result["metrics"]})
+    charts = {  # of a validation with one set, or with several
         column: {run.name: run.curves[column] for run in runs if column in run.curves}
-        for column in ("train/loss", "validation/loss", *(f"validation/{name}" for name in common))
+        for column in ("train/loss", "validation/loss", *(f"validation/{name}" for name in dict.fromkeys([*scores, *common])))
     }
     drawn = [line_chart(column, lines, _unit(column)) for column, lines in charts.items() if len(lines) > 1]
     return (

@@ -64,28 +64,40 @@ def write_results(
     folder: str | Path,
     predictions: Mapping[str, Mapping[str, Sequence[Prediction]]],
     benchmarks: Mapping[str, Mapping[str, Any]] | None = None,
+    weights: Mapping[str, Any] | None = None,
 ) -> dict:
     """Write `results.json` and one file of predictions a set and control; return the results by set.
+
+    Earlier results of other sets stay in the file, where they were measured on the same weights.
 
     Args:
         folder: of the run.
         predictions: by set and control.
         benchmarks: by set, how it was asked, answered and read (`Benchmark.described`); it stands in the set's results.
+        weights: what was measured: checkpoint, its hash, and where parts started from; stands in every set's results.
 
     Captions of groups and stories are also scored as SAM's authors do, in a folder for each task of a set
     (`predictions/SET_TASK`, see `evaluation.sam`).
     """
     folder = Path(folder)
     asked = {name: {"benchmark": dict(told)} for name, told in (benchmarks or {}).items()}
-    results = {name: asked.get(name, {}) | summarise(by_control) for name, by_control in predictions.items()}
+    measured_on = {"weights": dict(weights)} if weights else {}
+    results = {name: measured_on | asked.get(name, {}) | summarise(given) for name, given in predictions.items()}
     for name, by_control in predictions.items():
         for control, answers in by_control.items():
             write_predictions(folder / "predictions" / f"{name}{'_' if control else ''}{control}.jsonl", answers)
         for task in sorted({answer.row.task for answer in by_control[PLAIN] if is_of_a_group(answer.row.task)}):
             of_task = [answer for answer in by_control[PLAIN] if answer.row.task == task]
             sam.write_scores(folder / "predictions" / f"{name}_{task}", of_task)
-    (folder / RESULTS_FILE).write_text(json.dumps(results, indent=2) + "\n")
+    kept = _of_same_weights(folder / RESULTS_FILE, weights)
+    (folder / RESULTS_FILE).write_text(json.dumps(kept | results, indent=2) + "\n")
     return results
+
+
+def _of_same_weights(file: Path, weights: Mapping[str, Any] | None) -> dict:
+    """The results in a file that were measured on some weights; none if they are not known."""
+    earlier = json.loads(file.read_text()) if weights and file.exists() else {}
+    return {name: result for name, result in earlier.items() if result.get("weights") == weights}
 
 
 def results_table(result: Mapping) -> str:

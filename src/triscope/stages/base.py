@@ -25,6 +25,7 @@ from triscope.data.batch import Batch
 from triscope.data.controls import PLAIN, controls
 from triscope.data.datamodule import Split
 from triscope.data.errors import ConfigurationError, TriscopeError
+from triscope.data.folder import sha256_of
 from triscope.data.prompts import Tokenizers
 from triscope.data.sample import Level
 from triscope.distributed import gathered, placed, whole
@@ -331,8 +332,14 @@ class Stage(lightning.LightningModule):
                 for name, each in sets.items()
                 if each.benchmark is not None
             }
-            for name, result in write_results(self.trainer.default_root_dir, self.predictions, asked).items():
+            for name, result in write_results(self.trainer.default_root_dir, self.predictions, asked, self._weights()).items():
                 print(f"\n{name}\n{results_table(result)}")
+
+    def _weights(self) -> dict[str, Any]:
+        """What is tested: the checkpoint with its hash, and where the parts that it may not hold come from."""
+        checkpoint = self.trainer.ckpt_path
+        content = sha256_of(Path(checkpoint)) if checkpoint and Path(checkpoint).is_file() else None
+        return {"checkpoint": checkpoint and str(checkpoint), "sha256": content, "warm_start": dict(self.origin)}
 
     def on_predict_epoch_end(self) -> None:
         """Write the answers of all ranks into the run's folder, and show the first."""
