@@ -78,7 +78,7 @@ KNOWN = {
     "science_qa 1": "6250b530d052",
     "pope 1": "ae429a18bb66",
     "mmbench 1": "f096bdc0849e",
-    "mme 1": "f88ba69781cb",
+    "mme 1": "d363cb2fcf8b",
     "refcoco 1": "3b3b72bf3650",
     "refcoco_plus 1": "9ce3d5efdc02",
     "refcocog 1": "99e7767c766c",

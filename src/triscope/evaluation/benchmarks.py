@@ -182,7 +182,10 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         short_answer,
     ),
     Benchmark(
-        "vsr", Asking("statement", STATEMENT, made_by="vsr --annotations {split}.jsonl --images coco2017"), None, LION_RANKS
+        "vsr",
+        Asking("statement", STATEMENT, made_by="vsr --annotations zeroshot/{split}.jsonl --images coco2017"),
+        None,
+        LION_RANKS,
     ),
     Benchmark("icon_qa", Asking("choice", CHOICE, made_by="icon_qa --questions iconqa/{split}/choose_txt"), None, LION_RANKS),
     Benchmark(
@@ -207,7 +210,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     Benchmark(
         "mmbench", Asking("circular_choice", CHOICE, made_by="mmbench --annotations mmbench_{split}.tsv"), None, LION_RANKS
     ),
-    Benchmark("mme", Asking("yes_no_pair", YES_NO, made_by="mme --folder MME_Benchmark"), SHORT, OURS),
+    Benchmark("mme", Asking("yes_no_pair", made_by="mme --folder MME_Benchmark"), SHORT, OURS),
     # Pointing and describing
     _refcoco("refcoco", "refcoco --refs 'refs(unc).p' --instances instances.json --images train2014 --split {split}"),
     _refcoco("refcoco_plus", "refcoco_plus --refs 'refs(unc).p' --instances instances.json --images train2014 --split {split}"),
