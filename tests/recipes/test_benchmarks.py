@@ -8,7 +8,7 @@ import pytest
 from data_pipelines.__main__ import main as data_pipelines
 from tests.conftest import REPOSITORY
 from tests.data_pipelines.sources.published import lines, photo, written
-from tests.tiny_model import fit_arguments, prepare, write_tiny_shards
+from tests.tiny_model import STYLE, fit_arguments, prepare, write_tiny_shards
 from triscope.cli import main
 from triscope.data.folder import sha256_of
 from triscope.evaluation.benchmarks import benchmark
@@ -68,7 +68,10 @@ def tested(place) -> Path:
 def test_a_result_says_how_its_benchmark_was_asked_answered_and_read(tested):
     results = json.loads((tested / "results.json").read_text())
     assert results.keys() == {"vsr", "a_okvqa_direct", "a_okvqa_choice", "visdial"}
-    assert results["vsr"]["benchmark"] == {**benchmark("vsr").described(), "split": "test", "shards": "data/vsr/test"}
+    told = results["vsr"]["benchmark"]
+    style = told.pop("prompt_style")
+    assert told == {**benchmark("vsr").described(), "split": "test", "shards": "data/vsr/test"}
+    assert (style["turn"], style["max_prompt_tokens"]) == (STYLE.turn, 2048)  # of the run, and of the data file
     assert results["a_okvqa_direct"]["benchmark"]["decoding"]["length_penalty"] == -1.0
     checkpoint = tested / "checkpoints" / "last.ckpt"
     assert results["vsr"]["weights"] == {"checkpoint": str(checkpoint), "sha256": sha256_of(checkpoint), "warm_start": {}}

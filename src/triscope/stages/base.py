@@ -8,7 +8,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -326,10 +326,11 @@ class Stage(lightning.LightningModule):
         """Score the answers of all ranks beside controls and guess levels, and write them into the run's folder."""
         self._gather()
         if self.trainer.is_global_zero:
-            sets = self._loose_trainer.datamodule.evaluated["test"]
+            data = self._loose_trainer.datamodule
+            style = {"prompt_style": asdict(data.prompt_style)}
             asked = {
-                name: {**benchmark(each.benchmark).described(), "split": each.split, "shards": each.shards}
-                for name, each in sets.items()
+                name: {**benchmark(each.benchmark).described(), "split": each.split, "shards": each.shards, **style}
+                for name, each in data.evaluated["test"].items()
                 if each.benchmark is not None
             }
             for name, result in write_results(self.trainer.default_root_dir, self.predictions, asked, self._weights()).items():
