@@ -4,6 +4,7 @@ Each store's own client reads from it, told where it is by fsspec's configuratio
 """
 
 import json
+from email.utils import formatdate
 from urllib.parse import unquote
 
 from tests.data.server import BadServer, Handler
@@ -26,6 +27,17 @@ class Buckets(Handler):
             return self._answer(200, json.dumps({"id": "owner/name", "sha": REVISION}).encode())
         self.path = path
         return super().do_GET() if there else self._answer(404, b"")
+
+    def do_HEAD(self) -> None:
+        """S3 is asked of an object before it is read."""
+        file = self.server.folder / self.path.rpartition("/")[2]
+        there = "/set" in self.path and file.is_file()
+        self.send_response(200 if there else 404)
+        if there:
+            self.send_header("Content-Length", str(file.stat().st_size))
+            self.send_header("ETag", f'"{REVISION}"')
+            self.send_header("Last-Modified", formatdate(usegmt=True))
+        self.end_headers()
 
 
 def configuration(server: BadServer) -> dict[str, dict]:
