@@ -6,14 +6,20 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from benchmarks.levers import Lever, arms, levers, main
+from benchmarks.levers import COMPILED, Lever, arms, levers, main
 from benchmarks.lion_pair import TINY, Work
 from triscope.model import VisualLanguageModel
 
 WORK = Work(stage=3, questions=6, rows=6, sizes=TINY)
 
 
-@pytest.mark.parametrize("number", range(len(levers(Path()))), ids=[lever.name for lever in levers(Path())])
+def each_lever() -> list:
+    """Their numbers, for parametrize; compiling takes its time."""
+    names = [lever.name for lever in levers(Path())]
+    return [pytest.param(n, id=name, marks=[pytest.mark.slow] if name == COMPILED else []) for n, name in enumerate(names)]
+
+
+@pytest.mark.parametrize("number", each_lever())
 def test_a_lever_changes_neither_loss_nor_gradients(number, tmp_path):
     with_it, without = arms(levers(tmp_path)[number], WORK)
     found = []
@@ -66,6 +72,6 @@ def test_without_the_lever_of_logits_the_head_works_everywhere(tmp_path):
 
 
 def test_the_table_has_a_row_for_each_lever_and_stage(capsys, monkeypatch):
-    monkeypatch.setattr("benchmarks.levers.levers", lambda folder: levers(folder)[-1:])
+    monkeypatch.setattr("benchmarks.levers.levers", lambda folder: [lever("layers stored", folder)])
     main(["--sizes", "tiny", "--rows", "6", "--rounds", "1", "--stages", "2"])
     assert "| layers stored, not recomputed | `language.activation_checkpointing` | 2 | " in capsys.readouterr().out
