@@ -8,7 +8,8 @@ A block begins with a line that names its command, and ends with a line of its o
     <!-- measured: python -m benchmarks.levers -->
     <!-- /measured -->
 
-The document is written after each command. One that fails ends everything, and its block stays as it was.
+The document is written after each command. One that fails ends everything, and its block stays as it was; so does that of a
+command for a GPU where there is none.
 """
 
 import argparse
@@ -17,6 +18,8 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+import torch
 
 BLOCK = re.compile(r"(<!-- measured: python (-m benchmarks\.[^\n]+?) -->\n).*?(<!-- /measured -->)", re.DOTALL)
 
@@ -28,8 +31,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="part of a command")
     asked = parser.parse_args(arguments)
     for command in commands_of(asked.document):
-        if asked.only in command:
-            fill(asked.document, command)
+        if asked.only not in command:
+            continue
+        if "--device cuda" in command and not torch.cuda.is_available():
+            print(f"left as it is, as there is no GPU here: python {command}")
+            continue
+        fill(asked.document, command)
 
 
 def commands_of(document: Path) -> list[str]:

@@ -42,6 +42,15 @@ def test_the_block_of_a_command_that_fails_stays_as_it_was(tmp_path, capfd):
     assert document.read_text() == TEXT and "FileNotFoundError" in capfd.readouterr().err
 
 
+def test_a_command_for_a_gpu_waits_for_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    document = tmp_path / "speed.md"
+    document.write_text(TEXT.replace("fill not/there.md", "levers --device cuda"))
+    main([str(document), "--only=cuda"])
+    assert "no GPU here: python -m benchmarks.levers --device cuda" in capsys.readouterr().out
+    assert "\nkept\n" in document.read_text()
+
+
 COMMANDS = [shlex.split(command) for document in DOCUMENTS for command in commands_of(document)]
 
 
