@@ -58,7 +58,10 @@ class RefCoco(Source):
     def ask(self, entry: Entry, draft: Draft) -> None:
         for record in entry.records:
             reference = f"reference {record['ref_id']}"
-            expressions = list(dict.fromkeys(filter(None, (clean(sentence["sent"]) for sentence in record["sentences"]))))
+            expressions: dict[str, int] = {}
+            for place, sentence in enumerate(record["sentences"]):
+                if text := clean(sentence["sent"]):
+                    expressions.setdefault(text, sentence.get("sent_id", place))
             if not record["annotations"]:
                 draft.fault("object_missing", f"{reference}: annotation {record['ann_id']}")
                 continue
@@ -69,7 +72,7 @@ class RefCoco(Source):
                 draft.drop("empty_answer", reference)
                 continue
             region = draft.region(box)
-            for number, expression in enumerate(expressions):
+            for expression, number in expressions.items():
                 draft.ask("pointing", Level.REGION, [region], id=f"{record['ref_id']}-{number}", phrase=expression)
             draft.ask("reference", Level.REGION, expressions, id=record["ref_id"], region=region)
 

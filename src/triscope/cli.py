@@ -36,6 +36,7 @@ triscope: language models that see the whole image, its regions, and several ima
   triscope demo     --run_folder runs/demo                                    three stages of a small LION, and a report
   triscope report   runs/demo --out report.html                               curves, tables and pictures of any run
   triscope compare  runs/lion_joint runs/lion_3_mixture                       paired differences, and what changed
+  triscope score    runs/lion_joint                                           scores again, from the answers and without a model
   triscope rank     page --data data/fine_eval --answers a=a.jsonl --answers b=b.jsonl --out ranking.html    people judge, blind
   triscope import   lion LION-FlanT5-XL.pth --out weights/lion                published weights (then: predict -c weights/lion)
   triscope export   runs/lion_3_mixture --out slices/mine                     trained parts as safetensors
@@ -191,6 +192,7 @@ _COMMANDS = {
     "plan": "triscope.app.plan",
     "rank": "triscope.app.rank",
     "report": "triscope.app.report",
+    "score": "triscope.app.score",
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 import pytest
 
 from triscope.evaluation.matching import (
+    chosen,
     exact_match,
     is_mentioned,
     mentioned_names,
@@ -96,3 +97,26 @@ def test_a_name_of_two_words_is_found_whole():
 @pytest.mark.parametrize(("said", "handed_in"), [("Yes.", "yes"), (" picture ", "picture"), ("St. Bernard..", "st. bernard")])
 def test_an_answer_to_gqa_is_handed_in_in_lower_case_without_the_last_full_stop(said, handed_in):
     assert official_gqa_answer(said) == handed_in
+
+
+@pytest.mark.parametrize(
+    ("answer", "number"),
+    [
+        ("blue", 1),
+        ("Blue.", 1),
+        ("(B)", 1),
+        ("C", 2),
+        ("C. the sea", 2),
+        ("A dog", None),
+        ("D", None),
+        ("", None),
+        ("blueish", None),
+    ],
+)
+def test_a_choice_is_named_by_its_words_or_its_letter(answer, number):
+    assert chosen(answer, ("red", "blue", "the sea")) == number
+
+
+def test_a_choice_that_is_a_letter_is_meant_by_its_words():
+    assert chosen("B", ("C", "B", "A")) == 1
+    assert chosen("b", ("a", "B", "b")) == 2

@@ -10,6 +10,7 @@
 A model that looks at one picture alone, the last for instance, loses nothing when the others go.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from triscope.data.batch import Batch
 
 PLAIN = ""  # the control that is none: the model sees its pictures
 BLIND, SHUFFLED = "blind", "shuffled"
+CONTROL = re.compile(r"blind|shuffled|reordered|last_only|without_\d+")  # their names
 
 
 def controls(batch: Batch) -> Iterator[tuple[str, Batch]]:

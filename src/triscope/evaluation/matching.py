@@ -1,13 +1,15 @@
 """Answers that are right or wrong, and the nouns of a caption."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from string import ascii_uppercase
 
 from triscope.evaluation.captions import tokens
 from triscope.evaluation.vqa import normalised
 
 _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _DENIED = re.compile(r"(?:\b(?:no|not|cannot|nor|neither)\b|n['\u2019]t\b)(?:(?!\bbut\b)[^,.;:!?\n])*", re.IGNORECASE)
+_LETTER = re.compile(r"\(?([A-Z])(?:\)|[.:](?=\s|$)|$)")
 _IRREGULAR = {
     "people": "person",
     "buses": "bus",
@@ -31,6 +33,18 @@ _IRREGULAR = {
 def exact_match(answer: str, references: Iterable[str]) -> bool:
     """Whether an answer is one of the references, leaving aside case, articles, punctuation and number words."""
     return normalised(answer) in {normalised(reference) for reference in references}
+
+
+def chosen(answer: str, choices: Sequence[str]) -> int | None:
+    """Which of several choices an answer names, from 0: by its words, or else by its letter, as in `B`, `(B)` and `B. red`."""
+    said = answer.strip()
+    same = [number for number, choice in enumerate(choices) if choice == said]
+    alike = [number for number, choice in enumerate(choices) if exact_match(said, [choice])]
+    if same or alike:
+        return (same or alike)[0]
+    letter = _LETTER.match(said)
+    number = ascii_uppercase.index(letter[1]) if letter else len(choices)
+    return number if number < len(choices) else None
 
 
 def official_gqa_answer(text: str) -> str:

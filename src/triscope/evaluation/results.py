@@ -1,18 +1,23 @@
 """The results of a test: every score beside its controls and its guess level, and whether it was learned."""
 
 import json
+import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from triscope.data.controls import BLIND, PLAIN, SHUFFLED
+from triscope.data.controls import BLIND, CONTROL, PLAIN, SHUFFLED
 from triscope.evaluation import sam
 from triscope.evaluation.guesses import guess_levels, learned
 from triscope.evaluation.intervals import Score
-from triscope.evaluation.predictions import Prediction, write_predictions
+from triscope.evaluation.predictions import Prediction, merge, write_predictions
+from triscope.evaluation.submissions import write_submissions
 from triscope.evaluation.tasks import is_of_a_group, measured, score
 
 RESULTS_FILE = "results.json"
+PREDICTIONS, SUBMISSIONS = "predictions", "submissions"  # folders of a run
+_CONTROLLED = re.compile(rf"(.+)_({CONTROL.pattern})")
 WITHOUT_SIGHT = (BLIND, SHUFFLED)  # what a score must beat to count as learned; the other controls are about single pictures
 
 
@@ -77,7 +82,7 @@ def write_results(
         weights: what was measured: checkpoint, its hash, and where parts started from; stands in every set's results.
 
     Captions of groups and stories are also scored as SAM's authors do, in a folder for each task of a set
-    (`predictions/SET_TASK`, see `evaluation.sam`).
+    (`predictions/SET_TASK`, see `evaluation.sam`). What a benchmark's own evaluation reads is written to `submissions/SET`.
     """
     folder = Path(folder)
     asked = {name: {"benchmark": dict(told)} for name, told in (benchmarks or {}).items()}
@@ -85,10 +90,11 @@ def write_results(
     results = {name: measured_on | asked.get(name, {}) | summarise(given) for name, given in predictions.items()}
     for name, by_control in predictions.items():
         for control, answers in by_control.items():
-            write_predictions(folder / "predictions" / f"{name}{'_' if control else ''}{control}.jsonl", answers)
+            write_predictions(folder / PREDICTIONS / f"{name}{'_' if control else ''}{control}.jsonl", answers)
         for task in sorted({answer.row.task for answer in by_control[PLAIN] if is_of_a_group(answer.row.task)}):
             of_task = [answer for answer in by_control[PLAIN] if answer.row.task == task]
-            sam.write_scores(folder / "predictions" / f"{name}_{task}", of_task)
+            sam.write_scores(folder / PREDICTIONS / f"{name}_{task}", of_task)
+        write_submissions(folder / SUBMISSIONS / name, by_control[PLAIN])
     kept = _of_same_weights(folder / RESULTS_FILE, weights)
     (folder / RESULTS_FILE).write_text(json.dumps(kept | results, indent=2) + "\n")
     return results
@@ -98,6 +104,29 @@ def _of_same_weights(file: Path, weights: Mapping[str, Any] | None) -> dict:
     """The results in a file that were measured on some weights; none if they are not known."""
     earlier = json.loads(file.read_text()) if weights and file.exists() else {}
     return {name: result for name, result in earlier.items() if result.get("weights") == weights}
+
+
+def read_answers(files: Sequence[Path]) -> dict[str, dict[str, list[Prediction]]]:
+    """Predictions as `write_results` takes them, from the files that it has written.
+
+    Args:
+        files: `SET.jsonl` and `SET_CONTROL.jsonl`; files of one name, such as parts of a set, are put together.
+
+    Returns:
+        by set and control. Without `SET.jsonl`, a name that ends like a control is that of a set.
+
+    Raises:
+        BadPredictionsError: a line that cannot be read, or one key for two questions.
+    """
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        by_name[file.stem].append(file)
+    answers: dict[str, dict[str, list[Prediction]]] = defaultdict(dict)
+    for name, parts in by_name.items():
+        ending = _CONTROLLED.fullmatch(name)
+        of_set, control = ending.groups() if ending and ending[1] in by_name else (name, PLAIN)
+        answers[of_set][control] = merge(parts)
+    return dict(answers)
 
 
 def results_table(result: Mapping) -> str:

@@ -32,7 +32,8 @@ from triscope.distributed import gathered, placed, whole
 from triscope.evaluation.benchmarks import Benchmark, benchmark
 from triscope.evaluation.generation import GenerationOptions
 from triscope.evaluation.predictions import Prediction, distinct, write_predictions
-from triscope.evaluation.results import results_table, write_results
+from triscope.evaluation.results import PREDICTIONS, SUBMISSIONS, results_table, write_results
+from triscope.evaluation.submissions import write_submissions
 from triscope.evaluation.tasks import score
 from triscope.model import VisualLanguageModel
 from triscope.stages.answering import ranked, written
@@ -347,7 +348,9 @@ class Stage(lightning.LightningModule):
         self._gather()
         if self.trainer.is_global_zero:
             for name, by_control in self.predictions.items():
-                write_predictions(Path(self.trainer.default_root_dir) / "predictions" / f"{name}.jsonl", by_control[PLAIN])
+                folder = Path(self.trainer.default_root_dir)
+                write_predictions(folder / PREDICTIONS / f"{name}.jsonl", by_control[PLAIN])
+                write_submissions(folder / SUBMISSIONS / name, by_control[PLAIN])
                 for prediction in by_control[PLAIN][:SHOWN_ANSWERS]:
                     print(f"{prediction.row.key}  {prediction.row.prompt}\n  -> {prediction.text}")
 

@@ -40,6 +40,13 @@ def test_the_published_example_has_its_known_box(tmp_path: Path) -> None:
     assert made.sample.conversations[2].turns[0].answers == ("the lady with the blue shirt", "lady in blue")
 
 
+def test_an_expression_has_the_number_of_its_sentence(tmp_path: Path) -> None:
+    sentences = [sentence | {"sent_id": 40 + number} for number, sentence in enumerate(REF["sentences"])]
+    (made,) = converted(source(tmp_path, REF | {"sentences": sentences}))
+    assert made.sample is not None
+    assert [talk.turns[0].id for talk in made.sample.conversations] == ["0-40", "0-41", "0"]
+
+
 def test_pictures_are_found_by_their_newer_names_and_the_sets_have_their_own_keys(tmp_path: Path) -> None:
     (made,) = converted(source(tmp_path, REF, kind=RefCocoG, name="000000581857.jpg"))
     assert made.sample is not None and made.sample.key == "refcocog-581857"
