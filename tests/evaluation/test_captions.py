@@ -1,6 +1,7 @@
 """Caption scores equal the numbers that the official tools print."""
 
 import json
+import shutil
 
 import pytest
 
@@ -143,3 +144,26 @@ def test_scores_equal_pycocoevalcap_on_real_captions():
     assert bleu(*items) == pytest.approx(Bleu(4).compute_score(truth, results, verbose=0)[0], rel=1e-9)
     assert cider_d(*items).tolist() == pytest.approx(Cider().compute_score(truth, results)[1].tolist(), rel=1e-9)
     assert rouge_l(*items).tolist() == pytest.approx(Rouge().compute_score(truth, results)[1].tolist(), rel=1e-9)
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="Java is not installed: the published tokeniser is not run")
+@pytest.mark.parametrize("texts", ["nlg_eval", "good", "bad"])
+def test_raw_texts_score_as_pycocoevalcap_scores_them_behind_its_java_tokeniser(texts, request):
+    pytest.importorskip("pycocoevalcap", reason="pycocoevalcap is not installed (optional cross-check)")
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    if texts == "nlg_eval":
+        candidates, references, _ = request.getfixturevalue("nlg_eval")
+    else:
+        captions, known = load(f"clipscore_example/{texts}_captions.json"), load("clipscore_example/refs.json")
+        candidates, references = list(captions.values()), [known[image] for image in captions]
+    results, truth = (
+        PTBTokenizer().tokenize({number: [{"caption": text} for text in some] for number, some in enumerate(each)})
+        for each in ([[candidate] for candidate in candidates], references)
+    )
+    assert bleu(candidates, references) == pytest.approx(Bleu(4).compute_score(truth, results, verbose=0)[0], rel=1e-9)
+    assert cider_d(candidates, references).tolist() == pytest.approx(Cider().compute_score(truth, results)[1].tolist(), rel=1e-9)
+    assert rouge_l(candidates, references).tolist() == pytest.approx(Rouge().compute_score(truth, results)[1].tolist(), rel=1e-9)
