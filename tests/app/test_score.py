@@ -9,6 +9,7 @@ from triscope.app.score import main, prediction_files
 from triscope.data.batch import Row
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
+from triscope.evaluation import coco_tools
 from triscope.evaluation.predictions import Prediction
 from triscope.evaluation.results import read_answers, write_results
 from triscope.stages import MixtureStage
@@ -24,6 +25,12 @@ def test_the_scores_of_a_test_are_found_again_without_the_model(tmp_path, capsys
     assert found == {name: value for name, value in tested.items() if name not in ("weights", "benchmark")}
     assert found["controls"].keys() == {"blind", "shuffled"} and found["metrics"]
     assert "tiny, 8 answers" in capsys.readouterr().out
+
+
+@pytest.fixture(autouse=True)
+def without_java(monkeypatch):
+    """METEOR takes ten seconds to start, and has tests of its own."""
+    monkeypatch.setattr(coco_tools, "java_folder", lambda: None)
 
 
 def caption(number: int, text: str) -> Prediction:

@@ -9,6 +9,7 @@ from typing import Any
 
 from triscope.data.controls import BLIND, CONTROL, PLAIN, SHUFFLED
 from triscope.evaluation import sam
+from triscope.evaluation.coco_tools import coco_scores
 from triscope.evaluation.guesses import guess_levels, learned
 from triscope.evaluation.intervals import Score
 from triscope.evaluation.predictions import Prediction, merge, write_predictions
@@ -89,6 +90,8 @@ def write_results(
     measured_on = {"weights": dict(weights)} if weights else {}
     results = {name: measured_on | asked.get(name, {}) | summarise(given) for name, given in predictions.items()}
     for name, by_control in predictions.items():
+        if java := coco_scores(by_control[PLAIN]):
+            results[name]["coco_evaluation"] = java
         for control, answers in by_control.items():
             write_predictions(folder / PREDICTIONS / f"{name}{'_' if control else ''}{control}.jsonl", answers)
         for task in sorted({answer.row.task for answer in by_control[PLAIN] if is_of_a_group(answer.row.task)}):
