@@ -211,6 +211,15 @@ def test_an_exported_language_model_is_the_one_that_was_trained(base, tmp_path):
     assert all(torch.equal(loaded.state_dict()[name.removeprefix("language.")], tensor) for name, tensor in trained.items())
     assert not loaded.random_weights
 
+    # A run that went on from this one exports what it has become, not where it began.
+    warm = json.dumps([{"checkpoint": str(tmp_path / "run"), "parts": ["language"]}])
+    arguments[arguments.index(str(tmp_path / "run"))] = str(tmp_path / "on")
+    main([*arguments, "-c", str(tmp_path / "stage.yaml"), "--model.init_args.warm_start", warm])
+    export(tmp_path / "on", tmp_path / "on_language", "language", torch.float32)
+    loaded = LanguageModel(str(tmp_path / "on_language"), adapter_bottleneck=None)
+    trained = read_slice(tmp_path / "on")
+    assert all(torch.equal(loaded.state_dict()[name.removeprefix("language.")], tensor) for name, tensor in trained.items())
+
 
 # The authors' layouts -------------------------------------------------------------------------------------------------
 

@@ -182,7 +182,7 @@ def _read_language(run: Run, folder: Path) -> VisualLanguageModel:
     others = {
         name: tensor for name, tensor in run.trained.items() if VisualLanguageModel.part_of(name) not in ("language", "lora")
     }
-    return run.restore(others, configuration)
+    return run.restore(others, configuration, brought=("language", "lora"))
 
 
 def _write_language_folder(run: Run, model: VisualLanguageModel, folder: Path, dtype: torch.dtype | None = None) -> None:

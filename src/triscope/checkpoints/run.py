@@ -1,6 +1,7 @@
 """A finished run, as what is exported needs it: its configuration, what it trained, and its model restored."""
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,18 +61,24 @@ class Run:
             language["dtype"] = "bfloat16"
         return configuration
 
-    def restore(self, state: dict[str, Tensor] | None = None, configuration: dict[str, Any] | None = None) -> VisualLanguageModel:
+    def restore(
+        self,
+        state: dict[str, Tensor] | None = None,
+        configuration: dict[str, Any] | None = None,
+        brought: Collection[str] = (),
+    ) -> VisualLanguageModel:
         """The run's model, in evaluation mode.
 
         Args:
             state: what was trained; the run's own if None.
             configuration: class and arguments of the model; the run's own if None.
+            brought: parts whose weights the configuration brings, and the run's warm start does not.
 
         Raises:
             ConfigurationError: the state does not fit the model.
         """
         state = self.trained if state is None else state
-        there = {VisualLanguageModel.part_of(name) for name in state}
+        there = {*brought, *(VisualLanguageModel.part_of(name) for name in state)}
         sources = [{**each, "parts": [part for part in each["parts"] if part not in there]} for each in self._warm_start]
         arguments = {
             **self.hyper_parameters,
