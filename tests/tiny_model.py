@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import lightning.pytorch as lightning
 import torch
@@ -31,6 +32,7 @@ from triscope.data.prompts import PromptStyle, PromptWriter
 from triscope.data.sample import Conversation, Level, Sample
 from triscope.model import VisualLanguageModel
 
+Module = TypeVar("Module", bound=nn.Module)
 IMAGE_SIZE = 28
 TOWER = {"tower": "vit_small_patch14_dinov2", "taps": (2, 1, 0), "image_size": IMAGE_SIZE}
 TOWER_OPTIONS = {"embed_dim": 32, "depth": 3, "num_heads": 2}
@@ -106,7 +108,7 @@ def tiny_model(
     )
 
 
-def awake(model: VisualLanguageModel, seed: int = 1) -> VisualLanguageModel:
+def awake(model: Module, seed: int = 1) -> Module:
     """What trains made random, so that nothing that starts at zero hides a mistake."""
     torch.manual_seed(seed)
     for parameter in model.parameters():

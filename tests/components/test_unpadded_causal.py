@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from triscope.components.adapters import AdapterMixture
+from tests.tiny_model import awake
 from triscope.components.language import IGNORED_LABEL, LanguageModel
 from triscope.components.unpadded_causal import SharedPrefix, can_read_unpadded, without_padding
 
@@ -29,13 +29,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def language(folder: Path, **options: object) -> LanguageModel:
     """With adapters and routers that matter."""
-    model = LanguageModel(str(folder), **options).train()
-    torch.manual_seed(1)
-    for module in model.modules():
-        if isinstance(module, AdapterMixture):
-            for parameter in module.parameters():
-                nn.init.normal_(parameter, std=0.3)
-    return model
+    return awake(LanguageModel(str(folder), **options).train())
 
 
 def rows(model: LanguageModel) -> dict[str, Tensor]:

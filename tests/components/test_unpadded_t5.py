@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 from transformers import T5Config, T5ForConditionalGeneration
 
-from triscope.components.adapters import AdapterMixture
+from tests.tiny_model import awake
 from triscope.components.language import IGNORED_LABEL, LanguageModel
 from triscope.components.unpadded_t5 import can_read_unpadded
 
@@ -27,13 +27,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def language(folder: Path, **options: object) -> LanguageModel:
     """With adapters and routers that matter."""
-    model = LanguageModel(str(folder), **options).train()
-    torch.manual_seed(1)
-    for module in model.modules():
-        if isinstance(module, AdapterMixture):
-            for parameter in module.parameters():
-                nn.init.normal_(parameter, std=0.3)
-    return model
+    return awake(LanguageModel(str(folder), **options).train())
 
 
 def rows(model: LanguageModel, levels: list[int], answers: tuple[int, ...] = (3, 1, 4)) -> dict[str, Tensor]:
