@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.lion_pair import Arm, Work, arm_of_ours, our_model
 from benchmarks.measure import clock_of, in_turns, machine, peak_mib, ratio
-from benchmarks.train_step import KINDS, MEMORY_STEPS, SIZES, check_same, evaluated
+from benchmarks.train_step import KINDS, MEMORY_STEPS, add_arguments, check_same, evaluated, sizes_and_rows
 from triscope.components.vision import VisionEncoder
 from triscope.model import VisualLanguageModel
 
@@ -131,15 +131,10 @@ def levers(cache_folder: Path) -> list[Lever]:
 def main(arguments: list[str] | None = None) -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--sizes", choices=SIZES, help="of the models (default: small on a CPU, lion_4b on a GPU)")
-    parser.add_argument("--rows", type=int, help="of a batch, a multiple of 6 (default: 12 on a CPU, 24 on a GPU)")
-    parser.add_argument("--rounds", type=int, default=4, help="that are timed (default: %(default)s)")
-    parser.add_argument("--stages", type=int, nargs="+", choices=(1, 2, 3), default=[1, 2, 3])
+    add_arguments(parser)
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    sizes = SIZES[asked.sizes or ("small" if asked.device == "cpu" else "lion_4b")]
-    rows = asked.rows or (12 if asked.device == "cpu" else 24)
+    sizes, rows = sizes_and_rows(asked)
     print(HEAD)
     with tempfile.TemporaryDirectory() as folder:
         for lever in levers(Path(folder)):

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.lion_pair import Arm, Work, our_arm
 from benchmarks.measure import clock_of, in_turns, machine
-from benchmarks.train_step import KINDS, SIZES
+from benchmarks.train_step import KINDS, add_arguments, sizes_and_rows
 
 SHOWN_OPERATORS = 8
 PRODUCT_WIDTH = {"cpu": 1024, "cuda": 8192}  # of the square matrices whose product is as fast as it gets
@@ -34,15 +34,10 @@ FORWARD = {
 def main(arguments: list[str] | None = None) -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--sizes", choices=SIZES, help="of the models (default: small on a CPU, lion_4b on a GPU)")
-    parser.add_argument("--rows", type=int, help="of a batch, a multiple of 6 (default: 12 on a CPU, 24 on a GPU)")
-    parser.add_argument("--rounds", type=int, default=4, help="that are timed for the limit (default: %(default)s)")
-    parser.add_argument("--stages", type=int, nargs="+", choices=(1, 2, 3), default=[1, 2, 3])
+    add_arguments(parser)
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    sizes = SIZES[asked.sizes or ("small" if asked.device == "cpu" else "lion_4b")]
-    rows = asked.rows or (12 if asked.device == "cpu" else 24)
+    sizes, rows = sizes_and_rows(asked)
     for stage in asked.stages:
         work = Work(stage, KINDS["six_questions"], rows, sizes, asked.device)
         arm = our_arm(work)

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.lion_pair import LION_4B, SMALL, TINY, Arm, Work, both_arms, hugging_face_arm, our_arm
+from benchmarks.lion_pair import LION_4B, SMALL, TINY, Arm, Sizes, Work, both_arms, hugging_face_arm, our_arm
 from benchmarks.measure import clock_of, in_turns, machine, peak_mib, ratio
 from benchmarks.utilisation import language_model_alone, told
 
@@ -27,19 +27,29 @@ TOLERANCE = {"cpu": 1e-4, "cuda": 2e-2}  # relative, of a loss: of float32 and o
 BUILDERS = {"ours": our_arm, "hugging_face": hugging_face_arm}
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, and print a table or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every benchmark of a training step is asked: where, at which sizes, how often."""
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--sizes", choices=SIZES, help="of the models (default: small on a CPU, lion_4b on a GPU)")
     parser.add_argument("--rows", type=int, help="of a batch, a multiple of 6 (default: 12 on a CPU, 24 on a GPU)")
     parser.add_argument("--rounds", type=int, default=4, help="that are timed (default: %(default)s)")
     parser.add_argument("--stages", type=int, nargs="+", choices=(1, 2, 3), default=[1, 2, 3])
+
+
+def sizes_and_rows(asked: argparse.Namespace) -> tuple[Sizes, int]:
+    """Sizes of the models and rows of a batch, as asked or as the device bears."""
+    sizes = SIZES[asked.sizes or ("small" if asked.device == "cpu" else "lion_4b")]
+    return sizes, asked.rows or (12 if asked.device == "cpu" else 24)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and print a table or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    sizes = SIZES[asked.sizes or ("small" if asked.device == "cpu" else "lion_4b")]
-    rows = asked.rows or (12 if asked.device == "cpu" else 24)
+    sizes, rows = sizes_and_rows(asked)
     figures = []
     for stage in asked.stages:
         for kind, questions in KINDS.items():
