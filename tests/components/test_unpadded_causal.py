@@ -49,6 +49,17 @@ def shared() -> SharedPrefix:
 
 
 @pytest.mark.parametrize("prefix", [None, shared()], ids=["nothing shared", "shared"])
+def test_in_bfloat16_the_predictions_are_those_of_float32_to_its_three_digits(folder, prefix):
+    model = language(folder)
+    given = rows(model)
+    exact = model(**given, shared_prefix=prefix)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model(**given, shared_prefix=prefix)
+    error = (rounded.logits_MV.float() - exact.logits_MV).abs().max()
+    assert 0 < error < 0.03 * exact.logits_MV.abs().max()
+
+
+@pytest.mark.parametrize("prefix", [None, shared()], ids=["nothing shared", "shared"])
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_leaving_padding_out_changes_neither_predictions_nor_gradients(folder, prefix, checkpointing, attention):

@@ -156,7 +156,7 @@ def _attend(
     query_Ehd, key_Ehd, value_Ehd = (
         each[0].transpose(0, 1).repeat_interleave(heads // each.shape[1], dim=1) for each in (query, key, value)
     )
-    attention = partial(_sdpa, dropout=dropout, scale=scaling)
+    attention = partial(_attention, dropout=dropout, scale=scaling or query.shape[-1] ** -0.5)
     begun = rows.prefixes * rows.prefix_length
     query_BRhd, key_BRhd, value_BRhd = (each[rows.place_BR] for each in (query_Ehd, key_Ehd, value_Ehd))
     if not begun:
@@ -174,12 +174,30 @@ def _attend(
     return torch.cat([read_UPhd.flatten(0, 1), read_BRhd.flatten(0, 1)[rows.place_O]])[None], None
 
 
-def _sdpa(query: Tensor, key: Tensor, value: Tensor, is_read: Tensor | None, dropout: float, scale: float | None) -> Tensor:
-    """Attention with heads last but one; causal if it is not said what is read."""
+def _attention(query: Tensor, key: Tensor, value: Tensor, is_read: Tensor | None, dropout: float, scale: float) -> Tensor:
+    """Attention with heads last but one; causal if it is not said what is read.
+
+    In bfloat16 on a CPU by plain products with a softmax in float32, as there the fused kernel takes more than twice as long:
+    forward and backward, 8 rows of 200 tokens, 8 heads of 32, one core: 25 ms against 12 ms; 32 rows of 160: 90 against 28.
+    """
     query, key, value = (each.transpose(1, 2) for each in (query, key, value))
-    is_causal = is_read is None
-    read = nn.functional.scaled_dot_product_attention(query, key, value, is_read, dropout, is_causal=is_causal, scale=scale)
+    in_bfloat16 = torch.is_autocast_enabled("cpu") or query.dtype == torch.bfloat16
+    if in_bfloat16 and query.device.type == "cpu":
+        read = _plain_attention(query * scale, key, value, is_read, dropout)
+    else:
+        causal = is_read is None
+        read = nn.functional.scaled_dot_product_attention(query, key, value, is_read, dropout, is_causal=causal, scale=scale)
     return read.transpose(1, 2)
+
+
+def _plain_attention(query: Tensor, key: Tensor, value: Tensor, is_read: Tensor | None, dropout: float) -> Tensor:
+    """The same by matrix products, heads before tokens."""
+    if is_read is None:
+        is_read = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
+    likeness = query @ key.transpose(-1, -2)
+    unread = torch.zeros_like(is_read, dtype=likeness.dtype).masked_fill(~is_read, float("-inf"))
+    weights = (likeness + unread).softmax(-1, dtype=torch.float32).to(likeness.dtype)
+    return nn.functional.dropout(weights, dropout) @ value
 
 
 for _implementation, _otherwise, _mask in (
