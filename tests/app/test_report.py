@@ -12,10 +12,11 @@ from triscope.app.runs import read_runs
 from triscope.data.errors import ConfigurationError
 
 METRICS = """\
-learning/gradient_norm,speed/data_wait_share,speed/rows_per_second,step,train/loss,train/loss_pointing,validation/region/pointing_acc@0.5
-1.5,0.02,12.5,19,6.5,6.4,
-0.8,0.03,13.5,39,2.5,2.25,
-,,,39,,,0.31
+learning/gradient_norm,"learning/rate/adapter_image+adapter_region+aggregator+qformer+soft_prompt, decay 0",\
+speed/data_wait_share,speed/rows_per_second,step,train/loss,train/loss_pointing,train/loss_vqa,validation/loss_vqa,validation/region/pointing_acc@0.5
+1.5,0.001,0.02,12.5,19,6.5,6.4,3.0,,
+0.8,0.002,0.03,13.5,39,2.5,2.25,2.0,,
+,,,,39,,,,1.0,0.31
 """
 PARTS = """\
 part           | state   | parameters | precision | learning rate | from
@@ -120,11 +121,24 @@ def test_curves_parts_and_speed_are_shown(run_folder: Path) -> None:
     html = report(run_folder)
 
     charts = re.findall(r'<figure class="chart"><figcaption>(.*?)</figcaption>', html)
-    assert charts == ["loss", "train loss by task", "region/pointing", "gradient norm"]
+    scores = ["region/pointing"]
+    assert charts == ["loss", "train loss by task", "validation loss by task", *scores, "gradient norm", "learning rate"]
     assert "acc@0.5 <b>0.31</b>" in html
     assert "its initialisation" in words(rows_of(html)["bridge"])
     assert "1,024 of 9,216 parameters train" in html
     assert "<b>13</b>rows a second" in html
+
+
+def colors(chart: str) -> dict[str, str]:
+    """The colour of each name in a chart's legend."""
+    found = re.findall(r'<line [^>]*stroke="(#\w+)"[^>]*/></svg>(\w+)', chart.partition('class="legend"')[2])
+    return {name: color for color, name in found}
+
+
+def test_a_name_has_one_colour_in_all_charts_that_are_read_together(run_folder: Path) -> None:
+    charts = dict(re.findall(r'<figure class="chart"><figcaption>(.*?)</figcaption>(.*?)</figure>', report(run_folder)))
+    train, validation = (colors(charts[f"{split} loss by task"]) for split in ("train", "validation"))
+    assert len(train) == 2 and validation == {"vqa": train["vqa"]}
 
 
 def test_of_two_values_of_a_step_a_curve_shows_that_of_the_resumed_run(tmp_path: Path) -> None:
@@ -177,9 +191,10 @@ def test_runs_that_were_tested_on_several_sets_are_compared_set_by_set(run_folde
 
     html = report(run_folder, other)
 
-    rows = rows_of(html[html.index("Runs side by side") : html.index('id="run-0"')])
-    for name, values in (("scenes", ["0.810", "0.810"]), ("photos", ["0.250", "0.750"])):
-        assert re.findall(r'data-label=".*?">(.*?)<', rows[f"{name}/region/pointing_acc@0.5"]) == values
+    comparison = html[html.index("Runs side by side") : html.index('id="run-0"')]
+    scenes, photos = (rows_of(part) for part in comparison[comparison.index("test set scenes") :].split("test set photos"))
+    for rows, values in ((scenes, ["0.810", "0.810"]), (photos, ["0.250", "0.750"])):
+        assert re.findall(r'data-label=".*?">(.*?)<', rows["region/pointing_acc@0.5"]) == values
     assert "test set photos, benchmark refcoco 2, split testA" in html
 
 
@@ -222,6 +237,12 @@ def test_a_chart_leaves_out_and_counts_what_is_not_finite() -> None:
 
     assert chart.count("<circle") == 2
     assert "(1 not finite)" in chart
+
+
+def test_steps_are_told_as_whole_numbers() -> None:
+    chart = line_chart("loss", {"train": [(0, 2.0), (2, 1.0)]}, "nats a token")
+
+    assert re.findall(r'text-anchor="middle">(.*?)<', chart) == ["0", "1", "2"]
 
 
 def test_a_long_curve_is_thinned_to_what_can_be_seen() -> None:

@@ -3,7 +3,7 @@ import torch
 from PIL import Image
 
 from tests.tiny_model import prepare, tiny_model
-from triscope.callbacks.routing import router_weights, routing_picture, routing_sentence
+from triscope.callbacks.routing import router_weights, routing_means, routing_picture, routing_sentence
 from triscope.stages import ImageLevelStage, MixtureStage
 
 
@@ -35,6 +35,16 @@ def test_the_sentence_says_what_the_picture_shows():
     assert "For region-level rows the region adapter weighs 0.75 on average (least 0.50, in layer 1)" in region
     assert "the image adapter 0.12 (at most 0.25, in layer 1); their own adapter leads in 2 of 2 layers" in region
     assert "image adapter weighs 0.75" in image and "leads in 1 of 2 layers" in image
+
+
+def test_what_is_logged_is_the_mean_over_the_layers():
+    weights = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.5, 0.25], [0.75, 0.5]]])
+    assert routing_means(weights, ("region", "image")) == {
+        "routing/region rows, region adapter": 0.75,
+        "routing/region rows, image adapter": 0.125,
+        "routing/image rows, region adapter": 0.375,
+        "routing/image rows, image adapter": 0.75,
+    }
 
 
 def test_the_picture_shows_large_weights_in_another_colour_than_small_ones():

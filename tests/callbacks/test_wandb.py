@@ -6,6 +6,7 @@ import wandb
 from PIL import Image
 
 from tests.callbacks.logged import csv_rows, wandb_config, wandb_history
+from triscope.cli import main
 from triscope.version import __version__
 
 EVERY_STEP = {
@@ -43,13 +44,21 @@ def test_each_validation_is_logged_with_scores_and_pictures(run_folder):
     assert all({"validation/image/vqa_acc", "validation/region/pointing_acc@0.5"} <= row.keys() for row in validations)
     (media,) = run_folder.glob("wandb/offline-run-*/files")
     for name in ("board", "routing"):
-        logged = [row for row in history if any(key.partition("/")[0] == name for key in row)]
+        logged = [row for row in history if any(key.startswith(f"pictures/{name}") for key in row)]
         assert len(logged) == 2, name
-        pictures = sorted(media.glob(f"media/images/{name}_*.png"))
+        pictures = sorted(media.glob(f"media/images/pictures/{name}_*.png"))
         assert len(pictures) == 2
         on_disk = sorted((run_folder / "pictures" / name).glob("*.png"))
         assert [file.name for file in on_disk] == ["step_000002.png", "step_000004.png"]
         assert Image.open(pictures[0]).size == Image.open(on_disk[0]).size
+
+
+def test_what_the_adapters_weigh_is_a_curve(run_folder):
+    weighed = [row for row in wandb_history(run_folder) if any(name.startswith("routing/") and "rows" in name for name in row)]
+    assert [row["trainer/global_step"] for row in weighed] == [1, 3]
+    levels = ("region", "image")
+    assert all(row.keys() >= {f"routing/{level} rows, {name} adapter" for level in levels for name in levels} for row in weighed)
+    assert all(row["routing/image rows, image adapter"] > 0.5 > row["routing/image rows, region adapter"] for row in weighed)
 
 
 def test_the_csv_file_says_the_same(run_folder):
@@ -63,9 +72,9 @@ def test_a_run_is_finished_so_that_the_next_one_is_another(run_folder):
     assert wandb.run is None
 
 
-def table(run_folder, name: str) -> dict:
+def table(folder, name: str) -> dict:
     """A logged table, the last of its name."""
-    (media,) = run_folder.glob("wandb/offline-run-*/files")
+    (media,) = folder.glob("wandb/offline-run-*/files")
     files = sorted(media.glob(f"media/table/{name}_*.table.json"), key=lambda file: int(file.name.split("_")[1]))
     return json.loads(files[-1].read_text())
 
@@ -83,6 +92,15 @@ def test_the_answers_of_a_validation_can_be_searched(run_folder):
     assert answers["columns"] == ["set", "task", "level", "question", "said", "true", "is the reference", "key"]
     assert {row[1] for row in answers["data"]} == {"vqa", "pointing"} and len(answers["data"]) == 8
     assert all(row[6] == (row[4] == row[5]) for row in answers["data"])
+
+
+def test_the_answers_of_a_test_can_be_searched(run_folder):
+    last = run_folder / "checkpoints" / "last.ckpt"
+    main(["test", "-c", str(run_folder / "config.yaml"), "--ckpt_path", str(last), "--run.folder", str(run_folder)])
+    answers = table(run_folder / "test", "answers/test")
+    assert {row[1] for row in answers["data"]} == {"vqa", "pointing"}
+    written = [json.loads(line) for file in run_folder.glob("predictions/*.jsonl") for line in file.read_text().splitlines()]
+    assert {row[7] for row in answers["data"]} <= {answer["key"] for answer in written}
 
 
 def test_configuration_and_version_are_kept(run_folder):

@@ -1,7 +1,7 @@
 """Line charts as inline SVG: small and crisp, without a script, a font or a picture of their own."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 Point = tuple[float, float]
@@ -12,20 +12,23 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 376, 24, 196
 _MOST_POINTS, _MOST_DOTS = 300, 40
 
 
-def line_chart(title: str, lines: Mapping[str, Sequence[Point]], y_label: str) -> str:
+def line_chart(title: str, lines: Mapping[str, Sequence[Point]], y_label: str, among: Iterable[str] = ()) -> str:
     """A figure with one line a name over the optimizer step, light gridlines, and a legend with the last values.
 
     Args:
         title: above the chart.
         lines: (step, value) by name, in order of steps. Values that are not finite are left out and counted in the legend.
         y_label: what the values are, with their unit. The axis starts at 0.
+        among: all names of charts that are read together, so that a name has one colour in all of them; if empty, those of
+            the lines.
 
     Returns:
         A `<figure>`.
     """
+    numbers = {name: number for number, name in enumerate(among or lines)}
     drawn = {name: [point for point in points if math.isfinite(point[1])] for name, points in lines.items()}
     values = [point for points in drawn.values() for point in points] or [(0.0, 0.0)]
-    steps, levels = (_ticks(max(axis)) for axis in zip(*values, strict=True))
+    steps, levels = _ticks(max(step for step, _ in values), whole=True), _ticks(max(value for _, value in values))
 
     def place(point: Point) -> Point:
         step, value = point
@@ -36,10 +39,8 @@ def line_chart(title: str, lines: Mapping[str, Sequence[Point]], y_label: str) -
 
     shapes = [_y_tick(place((0, level))[1], level) for level in levels]
     shapes += [_x_tick(place((step, 0))[0], step) for step in steps]
-    shapes += [
-        _line(name, number, points, [place(point) for point in points]) for number, (name, points) in enumerate(drawn.items())
-    ]
-    legend = [_legend(name, number, points, len(lines[name])) for number, (name, points) in enumerate(drawn.items())]
+    shapes += [_line(name, numbers[name], points, [place(point) for point in points]) for name, points in drawn.items()]
+    legend = [_legend(name, numbers[name], points, len(lines[name])) for name, points in drawn.items()]
     return (
         f'<figure class="chart"><figcaption>{escape(title)}</figcaption>'
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
@@ -49,11 +50,12 @@ def line_chart(title: str, lines: Mapping[str, Sequence[Point]], y_label: str) -
     )
 
 
-def _ticks(most: float) -> list[float]:
-    """Round numbers from 0 to at least `most`, four to six of them."""
+def _ticks(most: float, whole: bool = False) -> list[float]:
+    """Round numbers from 0 to at least `most`, six of them at most; whole ones if they count something."""
     most = most if most > 0 else 1.0
     power = 10.0 ** math.floor(math.log10(most / 5))
-    width = next(power * factor for factor in (1, 2, 2.5, 5, 10) if most <= 5 * power * factor * (1 + 1e-9))
+    widths = (power * factor for factor in (1, 2, 2.5, 5, 10) if not whole or (power * factor).is_integer())
+    width = next(width for width in widths if most <= 5 * width * (1 + 1e-9))
     return [number * width for number in range(math.ceil(most / width - 1e-9) + 1)]
 
 

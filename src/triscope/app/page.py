@@ -86,9 +86,9 @@ thead th { color: var(--quiet); font-size: 13px; border-bottom-color: var(--fain
 .group th { font-weight: 600; padding-top: 20px }
 .group small { font-weight: 400; color: var(--quiet); margin-left: 6px }
 .scores td:nth-child(2) { font-weight: 600 }
-.scores small { color: var(--faint) }
+.scores small { color: var(--quiet) }
 .scores .yes { color: var(--accent); font-weight: 600 }
-.scores tr:has(.no) > * { color: var(--faint); font-weight: 400 }
+.scores tr:has(.no) > * { color: var(--quiet); font-weight: 400 }
 .scores th:nth-child(4), .scores td:nth-child(4) { text-align: center }
 .range { width: 132px; height: 14px; vertical-align: middle }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)); gap: 24px 28px }
@@ -98,7 +98,7 @@ figure { margin: 0 }
 .chart text { font-size: 11.5px; fill: var(--quiet); font-variant-numeric: tabular-nums }
 .grid { stroke: var(--line); stroke-width: 1 }
 .legend { font-size: 13px; color: var(--quiet); margin: 4px 0 0; line-height: 1.55 }
-.legend span { margin-right: 12px; display: inline-block }
+.legend span { margin-right: 12px; display: inline-block; max-width: 100%; overflow-wrap: anywhere }
 .legend b { color: var(--ink); font-weight: 600; font-variant-numeric: tabular-nums }
 .legend svg { width: 18px; height: 8px; margin-right: 5px; vertical-align: middle }
 .picture div { overflow-x: auto; width: fit-content; max-width: 100%; border: 1px solid var(--line); border-radius: 4px }

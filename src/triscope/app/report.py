@@ -15,6 +15,7 @@ from triscope.evaluation.tasks import MEASURES, POINTING
 from triscope.version import __version__
 
 ATTRIBUTION_FILE = "ATTRIBUTION"
+LOSSES = ("train/loss", "validation/loss")
 LEARNED_MEANS = (
     "A score counts as learned when the lower end of its 95 % interval lies above every guess, above the same model without "
     "pictures (blind), and above it with the pictures of other samples (shuffled). What was not learned is grey."
@@ -91,7 +92,9 @@ def write_report(
 
 
 def _head(title: str, runs: Sequence[Run]) -> str:
-    links = " ".join(f'<a href="#run-{number}">{escape(run.name)}</a>' for number, run in enumerate(runs) if len(runs) > 1)
+    places = [("scores", "Scores"), ("side-by-side", "Side by side")] if len(runs) > 1 else []
+    places += [(f"run-{number}", run.name) for number, run in enumerate(runs)]
+    links = " ".join(f'<a href="#{place}">{escape(name)}</a>' for place, name in places)
     count = f"{len(runs)} runs" if len(runs) > 1 else "1 run"
     learned = [learned for run in runs for result in run.results.values() for learned in result["learned"].values()]
     scores = f", {sum(learned)} of {len(learned)} scores learned" if learned else ""
@@ -111,7 +114,7 @@ def _summary(runs: Sequence[Run], released: Mapping[str, dict]) -> str:
             groups.append((f"{_run_name(run)} <small>test set {escape(name)}{_asked_by(result)}</small>", rows))
         if not run.results:
             groups.append((f"{_run_name(run)} <small>no test was run</small>", []))
-    return f'<h2>Scores</h2><p class="quiet">{LEARNED_MEANS} {COLUMNS_MEAN}</p>{table(heads, groups, "scores")}'
+    return f'<h2 id="scores">Scores</h2><p class="quiet">{LEARNED_MEANS} {COLUMNS_MEAN}</p>{table(heads, groups, "scores")}'
 
 
 def _asked_by(result: Mapping) -> str:
@@ -208,29 +211,29 @@ def _comparison(runs: Sequence[Run]) -> str:
     """Scores and curves that several runs have."""
     if len(runs) < 2:
         return ""
-    several_sets = any(len(run.results) > 1 for run in runs)
-    values = {
-        run.name: {
-            f"{name}/{score}" if several_sets else score: value
-            for name, result in run.results.items()
-            for score, value in result["metrics"].items()
-        }
-        for run in runs
-    }
-    names = sorted({score for scores in values.values() for score in scores})
-    common = [name for name in names if sum(name in scores for scores in values.values()) > 1]
-    rows = [[escape(name), *(_value(name, scores.get(name)) for scores in values.values())] for name in common]
-    scores = sorted({score for run in runs for result in run.results.values() for score in result["metrics"]})
-    charts = {  # of a validation with one set, or with several
-        column: {run.name: run.curves[column] for run in runs if column in run.curves}
-        for column in ("train/loss", "validation/loss", *(f"validation/{name}" for name in dict.fromkeys([*scores, *common])))
-    }
-    drawn = [line_chart(column, lines, _unit(column)) for column, lines in charts.items() if len(lines) > 1]
+    names, groups = [run.name for run in runs], []
+    for of_set in dict.fromkeys(name for run in runs for name in run.results):
+        scored = [run.results.get(of_set, {}).get("metrics", {}) for run in runs]
+        common = [score for score in sorted(set().union(*scored)) if sum(score in values for values in scored) > 1]
+        rows = [[escape(score), *(_value(score, values.get(score)) for values in scored)] for score in common]
+        groups += [(f"test set {escape(of_set)}", rows)] if rows else []
+    columns = sorted({column for run in runs for column in run.curves if column in LOSSES or column.startswith("validation/")})
+    charts = {column: {run.name: run.curves[column] for run in runs if column in run.curves} for column in columns}
+    drawn = [
+        line_chart(_title(column), lines, _unit(column), among=names)
+        for column, lines in sorted(charts.items(), key=lambda chart: chart[0] not in LOSSES)
+        if len(lines) > 1 and "/loss_" not in column
+    ]
     return (
-        "<h2>Runs side by side</h2>"
-        + (table(["score", *values], [("", rows)]) if rows else "<p>No score was tested in more than one run.</p>")
+        '<h2 id="side-by-side">Runs side by side</h2>'
+        + (table(["score", *names], groups) if groups else "<p>No score was tested in more than one run.</p>")
         + f'<div class="charts">{"".join(drawn)}</div>'
     )
+
+
+def _title(column: str) -> str:
+    """Of a chart that several runs share; it can be broken where it is long."""
+    return column if column in LOSSES else " ".join(_task_and_score(column.removeprefix("validation/")))
 
 
 # A run ----------------------------------------------------------------------------------------------------------------
@@ -263,10 +266,17 @@ def _charts(run: Run) -> str:
         elif kind == "validation":
             task, score = _task_and_score(name)
             panels[f"{task} {score}" if _is_cider(score) else task][score] = points
-        elif kind == "learning" or kind.startswith("lr-"):
-            panels[(name or "learning rate").replace("_", " ")][name or kind] = points
+        elif kind == "learning":
+            quantity, _, group = name.partition("/")
+            panel = f"learning {quantity}" if group else quantity.replace("_", " ")
+            panels[panel][group or panel] = points
+        elif kind == "routing":
+            panels["mean weight of adapters"][name] = points
     ordered = sorted(panels, key=lambda panel: ("loss" not in panel, "/" not in panel, panel.count(" "), panel))
-    drawn = [line_chart(panel, panels[panel], _unit(panel)) for panel in ordered]
+    tasks = sorted({name for panel in panels if panel.endswith("by task") for name in panels[panel]})
+    drawn = [
+        line_chart(panel, panels[panel], _unit(panel), among=tasks if panel.endswith("by task") else ()) for panel in ordered
+    ]
     return f'<div class="charts">{"".join(drawn)}</div>' if drawn else "<p>No metrics were logged.</p>"
 
 

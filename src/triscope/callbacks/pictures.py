@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def log_picture(trainer: lightning.Trainer, name: str, picture: Image.Image, caption: str = "") -> Path:
-    """Write `pictures/NAME/step_000100.png` into the run's folder, its caption beside it, and log both to W&B.
+    """Write `pictures/NAME/step_000100.png` into the run's folder, its caption beside it, and log both to W&B as `pictures/NAME`.
 
     Returns:
         The file.
@@ -19,5 +19,5 @@ def log_picture(trainer: lightning.Trainer, name: str, picture: Image.Image, cap
     file.with_suffix(".txt").write_text(caption + "\n")
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_image(name, [picture], caption=[caption])
+            logger.log_image(f"pictures/{name}", [picture], caption=[caption])
     return file

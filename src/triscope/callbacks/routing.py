@@ -15,7 +15,10 @@ from triscope.stages.base import Stage
 
 
 class RoutingPicture(lightning.Callback):
-    """Draws, after each validation, the mean router weight of every adapter for every level and layer."""
+    """Draws, after each validation, the mean router weight of every adapter for every level and layer.
+
+    Logged with it: `routing/LEVEL rows, NAME adapter`, the mean over the layers.
+    """
 
     def on_validation_end(self, trainer: lightning.Trainer, stage: Stage) -> None:
         """Draw the picture where the stage trains a router."""
@@ -24,6 +27,8 @@ class RoutingPicture(lightning.Callback):
         weights = router_weights(stage.model)  # on all ranks: together they may hold it
         if weights is not None and trainer.is_global_zero:
             log_picture(trainer, "routing", routing_picture(weights, stage.levels), routing_sentence(weights, stage.levels))
+            for logger in trainer.loggers:
+                logger.log_metrics(routing_means(weights, stage.levels), step=trainer.global_step - 1)  # as other metrics are
 
 
 def router_weights(model: VisualLanguageModel) -> torch.Tensor | None:
@@ -35,6 +40,16 @@ def router_weights(model: VisualLanguageModel) -> torch.Tensor | None:
         if mixture.router is not None
     ]
     return torch.stack(routed).detach().float().cpu() if routed else None
+
+
+def routing_means(weights: torch.Tensor, levels: tuple[str, ...]) -> dict[str, float]:
+    """The mean over the layers of `router_weights`, by the name under which it is logged."""
+    means = weights.mean(0).tolist()
+    return {
+        f"routing/{level} rows, {name} adapter": weight
+        for level, of_level in zip(levels, means, strict=True)
+        for name, weight in zip(levels, of_level, strict=True)
+    }
 
 
 def routing_sentence(weights: torch.Tensor, levels: tuple[str, ...]) -> str:

@@ -17,10 +17,11 @@ SETS = ("split", "folder", "samples", "images", "conversations", "tasks", "finge
 
 
 class RunTables(lightning.Callback):
-    """Logs to W&B, where it is on: `parts/table` and `data/sets` at the start, `answers/validation` after each validation.
+    """Logs to W&B, where it is on: `parts/table` and `data/sets` at the start, `answers/validation` after each validation, and
+    `answers/test` after a test.
 
     Args:
-        most_answers: at most so many answers of a validation.
+        most_answers: at most so many answers of a validation or test; `predictions/` has all of a test.
     """
 
     def __init__(self, most_answers: int = 500) -> None:
@@ -38,13 +39,18 @@ class RunTables(lightning.Callback):
     @rank_zero_only
     def on_validation_end(self, trainer: lightning.Trainer, stage: Stage) -> None:
         """What was asked, said and true."""
-        if trainer.sanity_checking:
-            return
-        rows = [
-            answer_row(name, prediction) for name, by_control in stage.predictions.items() for prediction in by_control[PLAIN]
-        ]
+        if not trainer.sanity_checking:
+            self._log_answers(trainer, stage, "answers/validation")
+
+    @rank_zero_only
+    def on_test_end(self, trainer: lightning.Trainer, stage: Stage) -> None:
+        """What was asked, said and true."""
+        self._log_answers(trainer, stage, "answers/test")
+
+    def _log_answers(self, trainer: lightning.Trainer, stage: Stage, name: str) -> None:
+        rows = [answer_row(of_set, prediction) for of_set, answers in stage.predictions.items() for prediction in answers[PLAIN]]
         for logger in wandb_loggers(trainer) if rows else []:
-            logger.log_table("answers/validation", columns=list(ANSWERS), data=rows[: self.most_answers])
+            logger.log_table(name, columns=list(ANSWERS), data=rows[: self.most_answers])
 
 
 def wandb_loggers(trainer: lightning.Trainer) -> list[WandbLogger]:
