@@ -5,9 +5,10 @@
     python -m benchmarks.multi_image --out runs/multi_image --heat_map
 
 The arms share model, data, order, steps and seeds. `independent` has no link B back to the Q-Former, so that nothing of the other
-images reaches what is read of one; A and the adaptive adjustment, which act through B alone, go with it. In both, the Q-Former
-learns from nothing, as no published one has this size; tower and language model are frozen. `--heat_map` trains one arm for every
-pair of the layers l and k instead (the Q-Former takes part from l, is handed back at k), and draws the scores.
+images reaches what is read of one; A and the adaptive adjustment, which act through B alone, go with it. Both start from a
+Q-Former that has learned to name what covers its cells, as no published one has this size; tower and language model are frozen.
+`--heat_map` trains one arm for every pair of the layers l and k instead (the Q-Former takes part from l, is handed back at k), and
+draws the scores.
 
 Source: Wu et al., "Semantic Alignment for Multimodal Large Language Models" (SAM, arXiv 2408.12867).
 """
@@ -24,6 +25,7 @@ import yaml
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
+from benchmarks.naming import named_start
 from triscope.app.arms import NUMBERS_FILE, Arm, compare, on_sets, values_of
 from triscope.data.sample import Level
 from triscope.stages import Stage
@@ -54,6 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, default=Path("conf/model/sam_micro.yaml"), help="default: %(default)s")
     parser.add_argument("--data", type=Path, default=Path("data/albums"), help="with train, val and test (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=1000, help="of every run (default: %(default)s)")
+    parser.add_argument("--naming_steps", type=int, default=1000, help="of the naming before (default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
     parser.add_argument("--heat_map", action="store_true", help="l and k instead of the claim, into FOLDER/heat_map")
     parser.add_argument("--score", default="image/shared_element_acc", help="of the heat map (default: %(default)s)")
@@ -63,7 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model = yaml.safe_load(asked.model.read_text())
     arms = arms_by_depth(model, folder) if asked.heat_map else arms_of_the_claim(model, folder)
-    shared = [*shared_arguments(folder), *on_sets(asked.data, TEST_SET, asked.steps), *fit]
+    start = named_start(asked.out / "naming", str(asked.model), asked.data, asked.naming_steps, ["qformer"], fit)
+    shared = [*shared_arguments(folder, asked.steps), *on_sets(asked.data, TEST_SET, asked.steps), *start, *fit]
     table = compare(arms, shared, asked.seeds, folder)
     print((folder / NUMBERS_FILE).read_text() if asked.json else table)
     if asked.heat_map:
@@ -116,15 +120,15 @@ def arm_of(name: str, model: dict[str, Any], alignment: dict[str, Any] | None, f
     return Arm(name, ("--model.init_args.model", str(file)))
 
 
-def shared_arguments(folder: Path) -> list[str]:
+def shared_arguments(folder: Path, steps: int) -> list[str]:
     """What all arms have in common, but for data and budget."""
     stage = folder / "stage.yaml"
     stage.write_text(yaml.safe_dump({"model": {"class_path": "benchmarks.multi_image.JointStage"}}))
     return [
         *("-c", "conf/recipe/sam_multi_image.yaml", "-c", "conf/recipe/on_scenes.yaml", "-c", str(stage)),
-        *("--model.init_args.warm_start", "null", "--model.init_args.generation.max_new_tokens", "48"),
+        *("--model.init_args.generation.max_new_tokens", "48"),
         *("--data.tasks", f"[{', '.join(TASKS)}]", "--data.prompt_style.tags", "none", "--data.prompt_style.placement", "inline"),
-        *("--data.prompt_style.max_prompt_tokens", "256"),
+        *("--data.prompt_style.max_prompt_tokens", "256", "--model.init_args.warmup_steps", str(max(1, steps // 10))),
     ]
 
 

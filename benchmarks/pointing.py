@@ -13,54 +13,37 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.naming import named_start
 from triscope.app.arms import Arm, compare, on_sets
-from triscope.cli import TriscopeCLI
 
 RECIPES = Path("conf/recipe")
 TASKS = ("pointing", "pointing_attribute", "pointing_relation", "recognition", "description")
 LORA = {"rank": 8, "alpha": 16, "dropout": 0.0, "modules": ["q_proj", "v_proj"]}
 
 
-def arms(named: Path) -> tuple[Arm, ...]:
+def arms(start: Sequence[str]) -> tuple[Arm, ...]:
     """The arms.
 
     Args:
-        named: the run whose aggregator has learned to name things.
+        start: arguments that let a run start from an aggregator that has learned to name things.
     """
-    start = ("--model.init_args.warm_start", json.dumps([{"checkpoint": str(named), "parts": ["aggregator"]}]))
     model = "--model.init_args.model.init_args"
     return (
         Arm("plain", ()),
-        Arm("named", start),
+        Arm("named", tuple(start)),
         Arm("named_lora", (*start, f"{model}.language.init_args.lora", json.dumps(LORA))),
         Arm("named_unpooled", (*start, f"{model}.vision.init_args.pool", "1")),
         Arm("named_percent", (*start, "--data.prompt_style.box_format", "percent")),
     )
 
 
-def shared_arguments(model: str, data: Path, steps: int, samples_per_batch: int) -> list[str]:
+def shared_arguments(model: str, data: Path, steps: int) -> list[str]:
     """What all arms have in common."""
     return [
         *("-c", str(RECIPES / "lion_2_region.yaml"), "-c", str(RECIPES / "on_scenes.yaml"), "--model.init_args.model", model),
         *(*on_sets(data, "scenes", steps), "--data.tasks", json.dumps(TASKS)),
-        *("--data.prompt_style.tags", "none", "--data.samples_per_batch", str(samples_per_batch)),
-        *("--model.init_args.warmup_steps", str(max(1, steps // 10))),
+        *("--data.prompt_style.tags", "none", "--model.init_args.warmup_steps", str(max(1, steps // 10))),
     ]
-
-
-def name_things(run: Path, model: str, data: Path, steps: int, samples_per_batch: int, more: Sequence[str]) -> None:
-    """Train the aggregator that the arms start from, unless it is there; `more` are arguments that all runs share."""
-    if (run / "checkpoints" / "last.ckpt").exists():
-        return
-    TriscopeCLI(
-        [
-            *("fit", "-c", str(RECIPES / "lion_joint.yaml"), "-c", str(RECIPES / "on_scenes.yaml")),
-            *("--model", "triscope.stages.NamingStage", "--model.init_args.model", model),
-            *("--model.init_args.learning_rate", "2e-3", "--model.init_args.warmup_steps", str(max(1, steps // 10))),
-            *(*on_sets(data, "scenes", steps), "--data.samples_per_batch", str(samples_per_batch), *more),
-            *("--run.folder", str(run)),
-        ]
-    )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -74,10 +57,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--samples_per_batch", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
     asked, more = parser.parse_known_args(arguments)
-    named = asked.out / "naming"
-    name_things(named, asked.model, asked.data, asked.naming_steps, asked.samples_per_batch, more)
-    shared = [*shared_arguments(asked.model, asked.data, asked.steps, asked.samples_per_batch), *more]
-    print(compare(arms(named), shared, asked.seeds, asked.out))
+    more += ["--data.samples_per_batch", str(asked.samples_per_batch)]
+    start = named_start(asked.out / "naming", asked.model, asked.data, asked.naming_steps, ["aggregator"], more)
+    shared = [*shared_arguments(asked.model, asked.data, asked.steps), *more]
+    print(compare(arms(start), shared, asked.seeds, asked.out))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,7 @@ import triscope  # noqa: F401
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("TRISCOPE_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
-SHARED_PARITY = [
-    Path(folder)
-    for folder in os.environ.get("TRISCOPE_PARITY", str(SHARED_DATA / "parity")).split(os.pathsep)
-]
+SHARED_PARITY = [Path(folder) for folder in os.environ.get("TRISCOPE_PARITY", str(SHARED_DATA / "parity")).split(os.pathsep)]
 
 torch.set_num_threads(1)  # the suite runs one process a core
 os.environ.setdefault("WANDB_MODE", "offline")

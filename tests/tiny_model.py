@@ -96,9 +96,7 @@ def tiny_model(
         "pooled": partial(PooledRegionEncoder, bins=1),
         "tower": partial(RegionClipEncoder, tower_options=REGION_TOWER, **REGION_SIDES),
     }
-    language = partial(
-        LanguageModel, dtype=dtype, adapter_bottleneck=adapter_bottleneck, activation_checkpointing=checkpointing
-    )
+    language = partial(LanguageModel, dtype=dtype, adapter_bottleneck=adapter_bottleneck, activation_checkpointing=checkpointing)
     return VisualLanguageModel(
         language=lambda: language(str(folder / kind), config_overrides={"dropout_rate": dropout} if kind == "t5" else None),
         vision=lambda: VisionEncoder(**TOWER, tower_options=TOWER_OPTIONS, weights=str(folder / "tower.safetensors")),
@@ -234,9 +232,7 @@ def write_model_file(folder: Path, system: str = "lion") -> str:
     return str(file)
 
 
-def fit_arguments(
-    base: Path, shards: str, run: Path, *more: str, recipe: str = "lion_joint", system: str = "lion"
-) -> list[str]:
+def fit_arguments(base: Path, shards: str, run: Path, *more: str, recipe: str = "lion_joint", system: str = "lion") -> list[str]:
     """The command line of a short fit of a recipe, LION's stage 3 if none is named, with the tiny model of a system."""
     recipes = REPOSITORY / "conf" / "recipe"
     return [

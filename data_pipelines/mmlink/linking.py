@@ -1,7 +1,7 @@
 """Characters and furniture: one subject in two pictures with other companions, places and sizes.
 
-    two pictures of the subject, one of each companion -> segment -> place on two canvases -> describe a background
-    -> inpaint it -> caption the subject's source -> instruction and answer
+two pictures of the subject, one of each companion -> segment -> place on two canvases -> describe a background
+-> inpaint it -> caption the subject's source -> instruction and answer
 """
 
 import random

@@ -65,9 +65,7 @@ def steps_of(parsed: argparse.Namespace) -> "Steps":
     if parsed.captioner:
         captioner = HuggingFaceCaptioner(parsed.captioner, parsed.captioner_device, parsed.captioner_batch)
     if parsed.inpainter:
-        inpainter = DiffusersInpainter(
-            parsed.inpainter, parsed.inpainter_device, parsed.inpainter_batch, parsed.inpainter_steps
-        )
+        inpainter = DiffusersInpainter(parsed.inpainter, parsed.inpainter_device, parsed.inpainter_batch, parsed.inpainter_steps)
     if parsed.writer:
         writer = _model_writer(parsed)
     return Steps(subjects, segmenter, inpainter, captioner, writer, parsed.side)

@@ -1,7 +1,7 @@
 """Other names of COCO's 80 categories, so that a right answer in other words counts. Plurals are understood without a list.
 
-    names_of("couch")         the category and its other names: couch, sofa
-    longer_names("dog")       names of other categories with one of these in them: a hot dog is no dog
+names_of("couch")         the category and its other names: couch, sofa
+longer_names("dog")       names of other categories with one of these in them: a hot dog is no dog
 """
 
 OTHER_NAMES: dict[str, tuple[str, ...]] = {

@@ -140,9 +140,7 @@ class Draft:
         prompt, content = self.word(task, **fields), " ".join(fields.values())
         self.talk(task, level, [Turn(prompt, tuple(answers), tuple(candidates), content, str(id))])
 
-    def quote(
-        self, task: str, question: str, answers: Iterable[str], candidates: Iterable[str] = (), id: str | int = ""
-    ) -> None:
+    def quote(self, task: str, question: str, answers: Iterable[str], candidates: Iterable[str] = (), id: str | int = "") -> None:
         """Add a question about whole pictures as it was published; one without text, or without an answer, is counted."""
         question, known = clean(question), tuple(filter(None, map(clean, answers)))
         if not question or not known:

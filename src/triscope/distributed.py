@@ -75,9 +75,7 @@ class ShardedStrategy(ModelParallelStrategy):
     """
 
     def __init__(self, compute_dtype: Literal["bfloat16"] | None = None, process_group_backend: str | None = None) -> None:
-        super().__init__(
-            tensor_parallel_size=1, save_distributed_checkpoint=False, process_group_backend=process_group_backend
-        )
+        super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False, process_group_backend=process_group_backend)
         self.compute_dtype = compute_dtype
 
     def setup_environment(self) -> None:

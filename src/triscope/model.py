@@ -1,8 +1,8 @@
 """The one model class: a system is a choice of parts.
 
-    LION   vision + bridges {qformer, aggregator} + soft prompt + language with adapters
-    PVIT   vision + bridges {linear} + region encoder + language
-    SAM    vision + bridges {qformer with alignment} + language
+LION   vision + bridges {qformer, aggregator} + soft prompt + language with adapters
+PVIT   vision + bridges {linear} + region encoder + language
+SAM    vision + bridges {qformer with alignment} + language
 """
 
 import re

@@ -12,8 +12,10 @@ import sys
 import torch
 
 _MISSING_OPERATOR = "operator torchvision::nms does not exist"
-_SCHEMAS = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-            "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
 _declared_library: torch.library.Library | None = None  # must outlive the import: the schemas die with it
 
 

@@ -52,7 +52,7 @@ def test_of_several_pictures_a_box_is_drawn_on_the_one_that_it_lies_in():
     row = Row("a:0", "pointing_shared", Level.REGION, "Where?", ("box",), box=Box(0.0, 0.0, 0.5, 0.5), box_image=1)
     change = Change(Prediction(row, "", Box(0.2, 0.2, 0.6, 0.6)), Prediction(row, "", Box(0.4, 0.4, 0.9, 0.9)), 0.5)
     black = Image.new("RGB", (40, 40), "black")
-    pages = [re.search("base64,(.*?)\"", _thumbnail(black, change, number))[1] for number in (0, 1)]
+    pages = [re.search('base64,(.*?)"', _thumbnail(black, change, number))[1] for number in (0, 1)]
     seen = [{color for _, color in Image.open(io.BytesIO(base64.b64decode(page))).getcolors()} for page in pages]
     colours = {ImageColor.getrgb(color) for color in (TRUE_COLOR, FIRST_COLOR, PREDICTED_COLOR)}
     assert seen == [{(0, 0, 0)}, {(0, 0, 0), *colours}]

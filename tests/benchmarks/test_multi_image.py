@@ -1,6 +1,7 @@
 """The comparison of aligned with independent extraction, and the heat map of its layers, run from albums to table and picture."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,24 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(REPOSITORY)
     base = prepare(tmp_path / "base")
     asked = [ask(("<image:1> <image:2> What is this?", "the dog"), task=task) for task in TASKS]
+    shown = {"objects": [{"image": number, "name": "dog", "box": [0.1, 0.1, 0.5, 0.8]} for number in range(2)]}
     for split in ("train", "val", "test"):
-        write_shards(tmp_path / "data" / split, [sample(f"{split}{number}", asked, images=2) for number in range(2)])
+        samples = [replace(sample(f"{split}{number}", asked, images=2), extra=shown) for number in range(2)]
+        write_shards(tmp_path / "data" / split, samples)
     return [
         *("--out", str(tmp_path / "out"), "--model", write_model_file(base, "sam"), "--data", str(tmp_path / "data")),
-        *("--steps", "1", "--seeds", "0", "--data.image_size", str(IMAGE_SIZE), "--data.samples_per_batch", "2"),
+        *(
+            "--steps",
+            "1",
+            "--naming_steps",
+            "1",
+            "--seeds",
+            "0",
+            "--data.image_size",
+            str(IMAGE_SIZE),
+            "--data.samples_per_batch",
+            "2",
+        ),
         *("--data.workers", "0", "--model.init_args.generation.max_new_tokens", "2"),
         *("--trainer.precision", "32-true", "--trainer.plugins", "null"),
     ]

@@ -26,7 +26,7 @@ def test_every_arm_is_trained_and_tested_from_one_naming(tmp_path, capsys):
             *("--data.image_size", str(IMAGE_SIZE), "--data.workers", "0", "--model.init_args.generation.max_new_tokens", "3"),
         ]
     )
-    names = [arm.name for arm in arms(tmp_path)]
+    names = [arm.name for arm in arms(())]
     assert f"| score | {' | '.join(names)} |" in capsys.readouterr().out
     scores = json.loads((tmp_path / "out" / "arms.json").read_text())["scores"]
     assert set(scores["scenes: region/pointing_acc@0.5"]) == set(names)

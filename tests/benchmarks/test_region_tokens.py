@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 from benchmarks.region_tokens import ARMS, main
 from tests.data.tiny import ask, sample, write_shards
@@ -11,11 +12,13 @@ def test_every_arm_is_trained_and_tested_with_every_seed_and_nothing_is_done_twi
     base = prepare(tmp_path / "base")
     box = Box(4, 3, 20, 24, BoxSpace.PIXELS)
     asked = [ask(("What is <region:1>?", "the dog"), task="recognition", level=Level.REGION)]
+    shown = {"objects": [{"name": "dog", "box": [0.1, 0.1, 0.5, 0.8]}]}
     for split in ("train", "val", "test"):
-        write_shards(tmp_path / "data" / split, [sample(f"{split}{number}", asked, boxes=[box]) for number in range(4)])
+        samples = [replace(sample(f"{split}{number}", asked, boxes=[box]), extra=shown) for number in range(4)]
+        write_shards(tmp_path / "data" / split, samples)
     command = [
         *("--out", str(tmp_path / "out"), "--model", write_model_file(base, "pvit"), "--data", str(tmp_path / "data")),
-        *("--steps", "2", "--samples_per_batch", "2", "--seeds", "0", "1"),
+        *("--steps", "2", "--naming_steps", "2", "--samples_per_batch", "2", "--seeds", "0", "1"),
         *("--data.image_size", str(IMAGE_SIZE), "--data.workers", "0", "--model.init_args.generation.max_new_tokens", "3"),
     ]
     main(command)

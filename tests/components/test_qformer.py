@@ -86,9 +86,7 @@ def test_a_bridge_that_is_not_question_aware_neither_reads_questions_nor_has_wei
     assert all(parameter.grad is not None for parameter in bridge.parameters())
 
 
-@pytest.mark.parametrize(
-    ("pairs", "images", "length"), [(3, 2, 4), (3, 2, 0), (0, 2, 4), (0, 2, 0), (0, 0, 4), (0, 0, 0)]
-)
+@pytest.mark.parametrize(("pairs", "images", "length"), [(3, 2, 4), (3, 2, 0), (0, 2, 4), (0, 2, 0), (0, 0, 4), (0, 0, 0)])
 def test_every_weight_has_a_gradient_in_every_kind_of_batch_and_no_pairs_give_no_tokens(pairs, images, length):
     bridge = stirred_bridge()
     tokens = bridge(features(images), ROWS[:pairs], IMAGES[:pairs], QUESTIONS[:pairs, :length], VALID[:pairs, :length])

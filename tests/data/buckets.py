@@ -10,7 +10,12 @@ from urllib.parse import unquote
 from tests.data.server import BadServer, Handler
 
 REVISION = "0" * 40
-ADDRESSES = {"s3": "s3://bucket/set", "gs": "gs://bucket/set", "hf": "hf://datasets/owner/name/set", "memory": "memory://bucket/set"}
+ADDRESSES = {
+    "s3": "s3://bucket/set",
+    "gs": "gs://bucket/set",
+    "hf": "hf://datasets/owner/name/set",
+    "memory": "memory://bucket/set",
+}
 
 
 class Buckets(Handler):

@@ -54,9 +54,7 @@ def for_each_fixture(system: str, name: str) -> pytest.MarkDecorator:
         for folder in (root / system, root)
         if (folder / f"{name}.json").is_file()
     ]
-    reason = (
-        f"no {system}/{name}.json in {', '.join(map(str, SHARED_PARITY))}: set TRISCOPE_PARITY"
-    )
+    reason = f"no {system}/{name}.json in {', '.join(map(str, SHARED_PARITY))}: set TRISCOPE_PARITY"
     absent = pytest.param(None, id="absent", marks=pytest.mark.skip(reason=reason))
     named = [pytest.param(fixture, id=str(fixture.path.parent)) for fixture in found]
     return pytest.mark.parametrize("fixture", named or [absent])

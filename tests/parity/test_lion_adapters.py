@@ -28,9 +28,7 @@ def language_model(fixture: Fixture, folder: Path, levels: tuple[str, ...] = LEV
     return language.eval()
 
 
-def predict(
-    language: LanguageModel, fixture: Fixture, embeddings_BTD: Tensor, mask_BT: Tensor, level: str
-) -> TokenPredictions:
+def predict(language: LanguageModel, fixture: Fixture, embeddings_BTD: Tensor, mask_BT: Tensor, level: str) -> TokenPredictions:
     """Encoder input and answer joined into rows, as the data of this project is laid out."""
     answer_ids_BA, labels_BA = fixture["inputs/output_ids"], fixture["inputs/labels"]
     unsupervised_BT = torch.full_like(mask_BT, IGNORED_LABEL)

@@ -51,7 +51,7 @@ class Effort:
 
 
 HALF = Effort(train_scenes=1200, validation_scenes=16, test_scenes=50, naming_steps=110, steps=(30, 45, 25), samples_per_batch=16)
-WHOLE = replace(HALF.times(2), validation_scenes=32, test_scenes=100)
+WHOLE = replace(HALF.times(2), validation_scenes=32, test_scenes=100, naming_steps=440)
 SHORT = Effort(train_scenes=64, validation_scenes=4, test_scenes=6, naming_steps=3, steps=(3, 3, 3), samples_per_batch=4)
 
 

@@ -149,7 +149,7 @@ def _pictures(runs: Sequence[Run]) -> str:
 def _picture_cell(name: str, cell: Mapping[str, float] | None) -> str:
     if cell is None:
         return ""
-    return f'{_value(name, cell["value"])} <small>of {_value(name, cell["all"])}, {int(cell["items"]):,} items</small>'
+    return f"{_value(name, cell['value'])} <small>of {_value(name, cell['all'])}, {int(cell['items']):,} items</small>"
 
 
 def _score_cells(score: str, result: Mapping) -> list[str]:

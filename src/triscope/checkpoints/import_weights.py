@@ -44,9 +44,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("path", type=Path, metavar="PATH", help="a weight file, or a Hugging Face folder")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new or empty")
     parser.add_argument("--base", type=Path, metavar="PATH", help="what the weights stand upon, for the kinds that say so")
-    parser.add_argument(
-        "--model", type=Path, metavar="FILE", help="our model's or tagger's file; default: of the published size"
-    )
+    parser.add_argument("--model", type=Path, metavar="FILE", help="our model's or tagger's file; default: of the published size")
     parsed = parser.parse_args(arguments)
     print(import_weights(parsed.kind, parsed.path, parsed.out, parsed.base, parsed.model))
 

@@ -90,9 +90,7 @@ class VisionAggregator(nn.Module):
         ValueError: `heads` does not divide `width`.
     """
 
-    def __init__(
-        self, width: int, blocks: int = 2, heads: int = 16, feed_forward_width: int = 3072, dropout: float = 0.1
-    ):
+    def __init__(self, width: int, blocks: int = 2, heads: int = 16, feed_forward_width: int = 3072, dropout: float = 0.1):
         super().__init__()
         if width % heads:
             raise ValueError(f"the aggregator's heads must divide the vision width, found {heads} heads, width {width}")

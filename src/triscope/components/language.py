@@ -274,9 +274,7 @@ class LanguageModel(nn.Module):
     def _predictions(self, hidden_MD: Tensor, targets_M: Tensor, row_M: Tensor) -> TokenPredictions:
         return TokenPredictions(self.model.get_output_embeddings()(hidden_MD), targets_M, row_M)
 
-    def _predict_seq2seq(
-        self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, level_B: Tensor
-    ) -> TokenPredictions:
+    def _predict_seq2seq(self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, level_B: Tensor) -> TokenPredictions:
         supervised_BT = labels_BT != IGNORED_LABEL
         read_BT = valid_BT & ~supervised_BT
         behind_B = (read_BT & (supervised_BT.cumsum(1) > 0)).any(1)

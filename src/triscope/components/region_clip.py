@@ -125,9 +125,7 @@ def _build(tower: str, options: dict[str, Any]) -> ModifiedResNet:
 
 def _load(encoder: ModifiedResNet, path: Path) -> None:
     """Fill the tower from a file; whatever else the file holds (text encoder, detection heads) is left."""
-    state: dict = (
-        load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    )
+    state: dict = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     state = state.get("model", state.get("state_dict", state))
     anchor = "attnpool.positional_embedding"
     prefixes = [key.removesuffix(anchor) for key in state if key.endswith(anchor)]

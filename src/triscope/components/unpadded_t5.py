@@ -37,9 +37,7 @@ def _attend(
         rows: tokens of each row as they ask, and as the decoder reads them in the encoder's output.
     """
     if rows is None:
-        return otherwise(
-            module, query, key, value, attention_mask, dropout=dropout, position_bias=position_bias, **kwargs
-        )
+        return otherwise(module, query, key, value, attention_mask, dropout=dropout, position_bias=position_bias, **kwargs)
     asking, encoded = rows
     is_biased = position_bias.numel() > 0
     reading = asking if is_biased else encoded
@@ -120,9 +118,7 @@ def decode(model: Any, ids_A: Tensor, lengths: Sequence[int], encoded_ED: Tensor
     hidden = stack.dropout(model.get_input_embeddings()(given_A)[None])
     between = hidden.new_empty(0)
     for block in stack.block:
-        hidden = block(
-            hidden, None, bias.to(hidden.dtype), encoded_ED[None], None, between, rows=(lengths, encoded_lengths)
-        )[0]
+        hidden = block(hidden, None, bias.to(hidden.dtype), encoded_ED[None], None, between, rows=(lengths, encoded_lengths))[0]
     hidden_AD = stack.dropout(stack.final_layer_norm(hidden))[0]
     return hidden_AD * model.model_dim**-0.5 if model.config.scale_decoder_outputs else hidden_AD
 

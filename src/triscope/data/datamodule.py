@@ -290,9 +290,7 @@ class DataModule(LightningDataModule):
     def _evaluation_loaders(self, split: Split, samples: int | None = None) -> list[Loader]:
         told = self._of_the_trainer()
         loaders = [
-            self.evaluation_loader(
-                each.shards, **told, samples=samples, asking=self._asking(each), with_others=split == "test"
-            )
+            self.evaluation_loader(each.shards, **told, samples=samples, asking=self._asking(each), with_others=split == "test")
             for each in self.evaluated[split].values()
         ]
         self._loaders += loaders

@@ -1,7 +1,7 @@
 """How public data marks the place of an image in a text, made into `<image:k>`: the one place that knows these marks.
 
-    <image>  <ImageHere>  <|image|>     LLaVA, Mantis, MIMIC-IT; Cheetah; mPLUG-Owl3: one after the other
-    {image#2}                           DEMON, SAM: by number, from 1
+<image>  <ImageHere>  <|image|>     LLaVA, Mantis, MIMIC-IT; Cheetah; mPLUG-Owl3: one after the other
+{image#2}                           DEMON, SAM: by number, from 1
 """
 
 import re

@@ -81,9 +81,7 @@ def parse_summary(content: bytes, folder: str) -> tuple[tuple[Shard, ...], Count
             sources=Counter(index["sources"]),
         )
     except (KeyError, TypeError) as error:
-        raise BadShardError(
-            where, f"{type(error).__name__} {error}", "the fields of an index", how_to_index(folder)
-        ) from None
+        raise BadShardError(where, f"{type(error).__name__} {error}", "the fields of an index", how_to_index(folder)) from None
     for shard in shards:
         _check(shard, where, folder)
     if counts.samples != sum(shard.samples for shard in shards):

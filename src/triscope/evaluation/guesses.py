@@ -46,9 +46,7 @@ def guess_levels(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     return levels
 
 
-def learned(
-    score: Score, guesses: Mapping[str, float], controls: Mapping[str, float], less_is_better: bool = False
-) -> bool:
+def learned(score: Score, guesses: Mapping[str, float], controls: Mapping[str, float], less_is_better: bool = False) -> bool:
     """Whether a score's lower bound lies above everything that needs no sight.
 
     Args:

@@ -31,9 +31,7 @@ def write_scores(folder: str | Path, predictions: Sequence[Prediction]) -> dict:
     Returns:
         What is in `eval.json`: `rouge`, `cider`, `bleu4`, and the same with the PTB tokeniser under `ptb_tokenizer`.
     """
-    said = [
-        {"sample_id": item.row.key, "pred_response": item.text, "gt_response": item.row.answers[0]} for item in predictions
-    ]
+    said = [{"sample_id": item.row.key, "pred_response": item.text, "gt_response": item.row.answers[0]} for item in predictions]
     answers, truths = [[cleaned(item[side]) for item in said] for side in ("pred_response", "gt_response")]
     words, true_words = [text.split() for text in answers], [[text.split()] for text in truths]
     rouge_N = np.array([rouge_l(answer, truth) for answer, truth in zip(answers, truths, strict=True)])

@@ -71,7 +71,7 @@ class Stage(lightning.LightningModule):
     """
 
     model: VisualLanguageModel  # from `configure_model` on
-    bridges: ClassVar[tuple[str, ...]]
+    bridges: ClassVar[tuple[str, ...] | None]  # of the model; None for all that it has
     levels: ClassVar[tuple[Level, ...]]
     trained_parts: ClassVar[tuple[str, ...]]
     accepted_levels: ClassVar[tuple[Level, ...]]
@@ -131,7 +131,7 @@ class Stage(lightning.LightningModule):
             raise
         except ValueError as error:  # of a component, which says what was found, what was expected, and what to do
             raise ConfigurationError("model", str(error), "parts that fit each other", "correct the model's file") from error
-        model.keep_only(self.bridges, self.levels, self.region_parts)
+        model.keep_only(list(model.bridges) if self.bridges is None else self.bridges, self.levels, self.region_parts)
         if model.language.is_4bit and "language" in self.trained_parts:
             remedy = "set the language model's dtype to float32 or bfloat16"
             raise ConfigurationError("model.language.dtype", "nf4 in a stage that trains the language model", "no 4 bits", remedy)

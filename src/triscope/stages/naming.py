@@ -39,10 +39,10 @@ class NamingStage(Stage):
     Validation and test ask the language model as in every stage.
     """
 
-    bridges = ("qformer", "aggregator")
+    bridges = None  # all that the model has
     levels = ()
     accepted_levels = (Level.IMAGE, Level.REGION)
-    trained_parts = ("qformer", "aggregator")
+    trained_parts = ("qformer", "aggregator", "image_projector")
 
     def training_step(self, batch: Batch) -> Tensor:
         """The sum of the losses of all cells; divided by the named cells of the whole step in `on_before_optimizer_step`."""

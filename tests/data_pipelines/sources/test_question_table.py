@@ -31,7 +31,7 @@ def table(photos: Path, text: str, **options: str) -> QuestionTable:
 
 def test_rows_about_a_picture_become_one_sample_and_their_boxes_its_regions(photos):
     text = (
-        HEADER + "garden.jpg,Where is the dog?,<region:1>,\"20,10,60,50\",,,dog; lawn\n"
+        HEADER + 'garden.jpg,Where is the dog?,<region:1>,"20,10,60,50",,,dog; lawn\n'
         "street.jpg,How many cars are there?,two,,,count,\n"
         'garden.jpg,Is <region:1> left of <region:2>?,"yes, it is","20,10,60,50; 100,0,200,100",,,cat;dog\n'
     )

@@ -27,9 +27,7 @@ def csv(folder: Path, text: str) -> Path:
 
 
 def tags(folder: Path) -> dict[str, list[list[str]]]:
-    return {
-        raw.key: [[tag.name for tag in image.tags] for image in raw.parse()[0].images] for raw in ShardSet.open(folder)
-    }
+    return {raw.key: [[tag.name for tag in image.tags] for image in raw.parse()[0].images] for raw in ShardSet.open(folder)}
 
 
 def test_tags_are_added_behind_and_dropped_and_others_stay(source, tmp_path):

@@ -44,9 +44,7 @@ def language_rules(marks: int, over_base: bool) -> tuple[Rule, ...]:
         _LAYERS: sum_of if over_base else None,
         _NORM: sum_of if over_base else no_difference,
     }
-    return tuple(
-        Rule((name, BASE + name) if over_base else name, _OURS + name, transform) for name, transform in made.items()
-    )
+    return tuple(Rule((name, BASE + name) if over_base else name, _OURS + name, transform) for name, transform in made.items())
 
 
 def row(number: int) -> Transform:

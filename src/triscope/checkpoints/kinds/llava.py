@@ -1,8 +1,8 @@
 """LLaVA: a CLIP tower, a projector, a LLaMA.
 
-    Hugging Face's folder    whole
-    its authors' folder      without the tower; merged, or with --base as a difference to LLaMA
-    mm_projector.bin         the projector that its authors trained first, alone
+Hugging Face's folder    whole
+its authors' folder      without the tower; merged, or with --base as a difference to LLaMA
+mm_projector.bin         the projector that its authors trained first, alone
 """
 
 from pathlib import Path
