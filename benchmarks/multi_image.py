@@ -7,7 +7,7 @@
 The arms share model, data, order, steps and seeds. `independent` has no link B back to the Q-Former, so that nothing of the other
 images reaches what is read of one; A and the adaptive adjustment, which act through B alone, go with it. Both start from a
 Q-Former that has learned to name what covers its cells, as no published one has this size; tower and language model are frozen.
-`--heat_map` trains one arm for every pair of the layers l and k instead (the Q-Former takes part from l, is handed back at k), and
+`--heat_map` trains one arm for every pair of the layers l and k instead (the Q-Former takes part from l, is handed back at k) and
 draws the scores.
 
 Source: Wu et al., "Semantic Alignment for Multimodal Large Language Models" (SAM, arXiv 2408.12867).
