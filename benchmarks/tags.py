@@ -5,7 +5,7 @@
 composes scenes whose taggers take a share of the names for others, trains LION's image-level stage on each with each kind of
 prompt and several seeds, and writes `tags.md` and `tags.png`, and all scores of each share of wrong tags beside its runs. In a
 set, the three kinds of prompt see the same scenes with the same tags; sets differ in their tags, and in what is asked about the
-same scenes.
+same scenes. All runs start from a Q-Former that has learned to name what covers its cells.
 
 Source: Chen et al., "LION" (arXiv 2311.11860): a soft prompt lets the model use right tags and disregard wrong ones.
 """
@@ -19,6 +19,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
+from benchmarks.naming import named_start
 from data_pipelines.write_scenes import write_scenes
 from triscope.app.arms import Arm, compare, on_sets, values_of
 from triscope.data.shards import INDEX_FILE, write_whole
@@ -38,9 +39,11 @@ def main(arguments: list[str] | None = None) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--out", type=Path, default=Path("runs/tags"), metavar="FOLDER", help="(default: %(default)s)")
+    parser.add_argument("--model", default="conf/model/lion_micro.yaml", help="(default: %(default)s)")
     parser.add_argument("--wrong", type=float, nargs="+", default=[0.0, 0.2, 0.4, 0.6], metavar="SHARE", help="of the tags")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each kind (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=300, help="of each run (default: %(default)s)")
+    parser.add_argument("--naming_steps", type=int, default=1000, help="of the naming before (default: %(default)s)")
     parser.add_argument("--train_scenes", type=int, default=SCENES["train"], help="(default: %(default)s)")
     parser.add_argument("--test_scenes", type=int, default=SCENES["test"], help="(default: %(default)s)")
     parser.add_argument("--score", default="image/caption_noun_f1", help="shown in the table and the plot (default: %(default)s)")
@@ -50,7 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
     for share in asked.wrong:
         folder = asked.out / f"wrong_{round(100 * share)}"
         compose(folder / "scenes", share, counts)
-        compare(ARMS, [*shared_arguments(folder / "scenes", asked.steps), *fit], range(asked.seeds), folder)
+        start = named_start(asked.out / "naming", asked.model, folder / "scenes", asked.naming_steps, ["qformer"], fit)
+        shared = [*shared_arguments(asked.model, folder / "scenes", asked.steps), *start, *fit]
+        compare(ARMS, shared, range(asked.seeds), folder)
         measured[share] = values_of(folder, f"{TEST_SET}: {asked.score}")
     write_report(asked.out, measured, asked.score)
     print((asked.out / "tags.md").read_text())
@@ -63,11 +68,12 @@ def compose(folder: Path, share: float, counts: dict[str, int]) -> None:
             write_scenes(folder / split, split, count, missing_tags=share, wrong_tags=share)
 
 
-def shared_arguments(data: Path, steps: int) -> list[str]:
+def shared_arguments(model: str, data: Path, steps: int) -> list[str]:
     """The image-level stage on scenes: what all arms have in common."""
     return [
         *("-c", "conf/recipe/lion_1_image.yaml", "-c", "conf/recipe/on_scenes.yaml"),
-        *("--model.init_args.model", "conf/model/lion_micro.yaml", *on_sets(data, TEST_SET, steps)),
+        *("--model.init_args.model", model, "--model.init_args.warmup_steps", str(max(1, steps // 10))),
+        *on_sets(data, TEST_SET, steps),
     ]
 
 

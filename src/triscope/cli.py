@@ -31,7 +31,7 @@ triscope: language models that see the whole image, its regions, and several ima
   triscope fit      -c conf/recipe/lion_2_region.yaml --ckpt_path runs/lion_2_region/checkpoints/last.ckpt    (resume)
   triscope validate -c runs/lion_2_region/config.yaml --ckpt_path runs/lion_2_region/checkpoints/last.ckpt
   triscope test     -c runs/lion_2_region/config.yaml --ckpt_path runs/lion_2_region/checkpoints/last.ckpt
-  triscope predict  --picture photo.jpg --question "Where is the dog?"      (the demo's parts, or: predict -c RECIPE)
+  triscope predict  --picture photo.jpg --question "Where is the dog?"      (the released parts, or: predict -c RECIPE)
   triscope chat     --picture photo.jpg                                       the same as a talk; /help lists what can be typed
   triscope demo     --run_folder runs/demo                                    three stages of a small LION, and a report
   triscope report   runs/demo --out report.html                               curves, tables and pictures of any run

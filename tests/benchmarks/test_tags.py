@@ -17,8 +17,19 @@ def test_every_kind_of_prompt_is_trained_tested_and_told(tmp_path, monkeypatch, 
     model = write_model_file(prepare(tmp_path))
     out = tmp_path / "out"
     arguments = [
-        *("--out", str(out), "--wrong", "0.4", "--seeds", "1", "--steps", "1", "--train_scenes", "4", "--test_scenes", "3"),
-        *("--model.init_args.model", model, "--data.image_size", str(IMAGE_SIZE), "--data.samples_per_batch", "2"),
+        *("--out", str(out), "--wrong", "0.4", "--seeds", "1", "--steps", "1", "--naming_steps", "1"),
+        *(
+            "--train_scenes",
+            "4",
+            "--test_scenes",
+            "3",
+            "--model",
+            model,
+            "--data.image_size",
+            str(IMAGE_SIZE),
+            "--data.samples_per_batch",
+            "2",
+        ),
         *("--trainer.precision", "32-true", "--trainer.plugins", "null", "--data.workers", "0", "--data.validation_samples", "1"),
         *("--model.init_args.generation.max_new_tokens", "2", "--trainer.num_sanity_val_steps", "0"),
     ]
@@ -31,7 +42,7 @@ def test_every_kind_of_prompt_is_trained_tested_and_told(tmp_path, monkeypatch, 
     for arm in ("none", "hard", "soft"):
         assert f"tags: {arm}\n" in (out / "wrong_40" / f"{arm}-0" / "config.yaml").read_text()
     trained = {path: path.stat().st_mtime_ns for path in out.rglob("last.ckpt")}
-    assert len(trained) == 3
+    assert len(trained) == 4  # with the naming
     main(arguments)
     assert {path: path.stat().st_mtime_ns for path in out.rglob("last.ckpt")} == trained
 

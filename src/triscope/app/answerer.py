@@ -39,7 +39,7 @@ class Answerer:
 
         Args:
             arguments: those of `triscope predict`: `-c` a recipe, a run's configuration or a model folder, `--ckpt_path`,
-                and single settings. Without `-c`, the parts of the demo answer.
+                and single settings. Without `-c`, the released parts answer.
 
         Raises:
             ConfigurationError: the recipe's parts or the checkpoint do not fit, or are not there.

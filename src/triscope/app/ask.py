@@ -17,14 +17,14 @@ from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag
 from triscope.data.shards import ShardWriter
 from triscope.tagging.tagger import Tagger, build_tagger, read_tagger
 
-# The parts that `make demo` has trained answer where no recipe is named.
-DEMO_PARTS = {
-    "checkpoint": "runs/demo/3_mixture",
+RELEASED = Path("weights/lion_micro")  # of the repository: trained by the demo's own command, at length
+RELEASED_PARTS = {  # they answer where no recipe is named
+    "checkpoint": str(RELEASED),
     "parts": ["qformer", "aggregator", "adapter_image", "adapter_region", "router", "soft_prompt"],
 }
 ANSWERING = (
     *("-c", "conf/recipe/lion_3_mixture.yaml", "-c", "conf/recipe/on_scenes.yaml", "--trainer.accelerator", "auto"),
-    *("--model.init_args.model", "conf/model/lion_micro.yaml", "--model.init_args.warm_start", json.dumps([DEMO_PARTS])),
+    *("--model.init_args.model", "conf/model/lion_micro.yaml", "--model.init_args.warm_start", json.dumps([RELEASED_PARTS])),
     *("--run.folder", "runs/answer", "--run.wandb", "disabled"),
 )
 UNKNOWN = "unknown"  # a sample needs a reference; nobody reads this one
@@ -36,7 +36,7 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
     Args:
         arguments: `--picture FILE` and `--question TEXT`, each once or several times (every question is asked about every
             picture, and may hold boxes as `<Region><L120><L80><L431><L905></Region>`), `--level image|region`, `--tagger FILE`,
-            a tagger's configuration; all others are passed on. Without `-c`, the demo's parts answer; without `--tagger`,
+            a tagger's configuration; all others are passed on. Without `-c`, the released parts answer; without `--tagger`,
             pictures have no tags, and prompts no tag sentence.
         folder: for the shards.
 

@@ -206,7 +206,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="triscope chat",
         description=__doc__,
-        epilog="All other arguments are those of `triscope predict`, such as -c and --ckpt_path; without -c the demo's parts "
+        epilog="All other arguments are those of `triscope predict`, such as -c and --ckpt_path; without -c the released parts "
         f"answer.\n\ncommands in the talk:\n{HELP}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from triscope.app.ask import RELEASED
 from triscope.app.report import write_report
 from triscope.cli import TriscopeCLI
 from triscope.evaluation.results import RESULTS_FILE
 from triscope.hardware import multiplies_bfloat16
 from triscope.packaged import packaged_path
 
-RELEASED = Path("weights/lion_micro")
 RECIPES = Path("conf/recipe")
 
 
