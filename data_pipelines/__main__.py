@@ -292,13 +292,14 @@ def _add_arguments_of(source: type[Source], command: argparse.ArgumentParser) ->
         options: dict[str, Any] = {"help": helps[argument.name].replace("%", "%%")}
         if argument.default is MISSING:
             options["required"] = True
-        else:
+        elif argument.default is not None:
             options["default"] = argument.default
             options["help"] += " (default: %(default)s)"
         if types[argument.name] == tuple[Path, ...]:
             options |= {"type": Path, "nargs": "+", "metavar": "FOLDER"}
         else:
-            options |= {"type": types[argument.name], "metavar": "FILE" if types[argument.name] is Path else None}
+            is_file = types[argument.name] in (Path, Path | None)
+            options |= {"type": Path, "metavar": "FILE"} if is_file else {"type": types[argument.name], "metavar": None}
         command.add_argument(f"--{argument.name}", **options)
 
 

@@ -1,8 +1,11 @@
+import math
+from dataclasses import replace
+
 import pytest
 
 from triscope.data.batch import Row
 from triscope.data.sample import Level
-from triscope.evaluation.candidates import rank_of_answer
+from triscope.evaluation.candidates import ndcg, rank_of_answer
 from triscope.evaluation.predictions import Prediction
 from triscope.evaluation.tasks import score
 
@@ -48,3 +51,28 @@ def test_equally_likely_answers_stand_in_the_order_of_the_list():
 def test_an_answer_that_is_no_candidate_is_named():
     with pytest.raises(ValueError, match=r"'a:0': the answer 'd' is none of the 2 candidates"):
         rank_of_answer(Prediction(Row("a:0", "dialogue", Level.IMAGE, "What?", ("d",), ("a", "b")), "a"))
+
+
+def judged(likelihoods: tuple[float, ...], relevance: list[float], asked: int = 2, judged: int = 2) -> Prediction:
+    """A round of a dialogue of which a round was judged."""
+    extra = {"relevance": {"round": judged, "of_candidates": relevance}}
+    row = Row("a:0", "dialogue", Level.IMAGE, "What?", ("a",), tuple("abcd"), id=f"17/{asked}", extra=extra)
+    return Prediction(row, "a", log_likelihoods=likelihoods)
+
+
+def test_ndcg_discounts_by_the_place_among_as_many_as_are_relevant():
+    """Relevant are b (1) and c (0.5), ranked second and fourth: of the first two places, one half is earned, at the second."""
+    found = ndcg(judged((-1.0, -2.0, -4.0, -3.0), [0.0, 1.0, 0.5, 0.0]))
+    assert found == pytest.approx((1 / math.log2(3)) / (1 + 0.5 / math.log2(3)))
+    assert ndcg(judged((-3.0, -1.0, -2.0, -4.0), [0.0, 1.0, 0.5, 0.0])) == pytest.approx(1)
+    assert ndcg(judged((-1.0, -3.0, -4.0, -2.0), [0.0, 1.0, 0.5, 0.0])) == 0
+
+
+def test_ndcg_is_the_mean_of_the_rounds_that_were_judged():
+    rounds = [judged((-1.0, -2.0, -3.0, -4.0), [1.0, 0.0, 0.0, 0.0], asked=asked) for asked in (1, 2)]
+    nobody = judged((-1.0, -2.0, -3.0, -4.0), [0.0] * 4)
+    for others in ([], [rounds[0]], [nobody]):
+        rows = [replace(each, row=replace(each.row, key=f"a:{number}")) for number, each in enumerate([rounds[1], *others])]
+        found = score(rows, resamples=0)["image/dialogue_ndcg"]
+        assert (found.value, found.n) == (1, 1)
+    assert "image/dialogue_ndcg" not in score([rounds[0]], resamples=0)

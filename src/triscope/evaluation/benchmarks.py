@@ -190,7 +190,11 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     Benchmark("icon_qa", Asking("choice", CHOICE, made_by="icon_qa --questions iconqa/{split}/choose_txt"), None, LION_RANKS),
     Benchmark(
         "visdial",
-        Asking("dialogue", made_by="visdial --annotations visdial_1.0_{split}.json --images VisualDialog_{split}2018"),
+        Asking(
+            "dialogue",
+            made_by="visdial --annotations visdial_1.0_{split}.json --images VisualDialog_{split}2018 "
+            "--relevance visdial_1.0_{split}_dense_annotations.json",
+        ),
         None,
         LION_RANKS,
     ),

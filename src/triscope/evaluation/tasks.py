@@ -10,7 +10,8 @@
     yes_no_pair  acc  acc_plus (both questions about a picture are answered rightly: MME)
     circular_choice  acc (a question counts if it is answered rightly in every order of its choices: MMBench)  pass_acc
     direct_answer    acc (min(people who said the same / 3, 1): A-OKVQA)
-    dialogue     mrr  recall@1  recall@5  recall@10  mean_rank (the less, the better), of ranked candidates (VisDial)
+    dialogue     mrr  recall@1  recall@5  recall@10  mean_rank (the less, the better), of ranked candidates
+                 (VisDial); ndcg, of the rounds whose candidates were judged
     pointing...  acc@0.5  mean_iou  well_formed
     exact_question, region_question    acc (letter by letter, as GQA's official evaluation)
     object_name  acc (of boxes: the answer says a name of the object's kind)  class_acc (the mean over kinds; PVIT's test on COCO)
@@ -30,7 +31,7 @@ import numpy as np
 from triscope.data.batch import Row
 from triscope.data.boxes import Box
 from triscope.evaluation import boxes, captions, yes_no
-from triscope.evaluation.candidates import rank_of_answer
+from triscope.evaluation.candidates import ndcg, rank_of_answer, relevance_of
 from triscope.evaluation.intervals import Items, Score
 from triscope.evaluation.matching import exact_match, names_object, noun_counts, official_gqa_answer, yes_no_match
 from triscope.evaluation.predictions import Prediction, distinct
@@ -225,6 +226,10 @@ def _mean_rank(predictions: Sequence[Prediction]) -> Items:
     return Items.mean([rank_of_answer(item) for item in predictions], limit=float(longest))
 
 
+def _ndcg(predictions: Sequence[Prediction]) -> Items:
+    return Items.mean([ndcg(item) for item in predictions])
+
+
 def _statement(row: Row) -> str:
     return (row.extra or {}).get("statement", "")
 
@@ -312,6 +317,7 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
         Measure("mrr", _mrr),
         *(Measure(f"recall@{most}", partial(_recall, most)) for most in (1, 5, 10)),
         Measure("mean_rank", _mean_rank, less_is_better=True),
+        Measure("ndcg", _ndcg, lambda row: bool(relevance_of(row))),
     ),
     "statement": (Measure("acc", _yes_no), Measure("consistency", _consistency, lambda row: bool(_statement(row)))),
 }

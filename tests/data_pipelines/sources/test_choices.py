@@ -138,8 +138,9 @@ def test_mmbench_without_its_columns_or_with_a_broken_picture_is_told(tmp_path: 
 # VisDial --------------------------------------------------------------------------------------------------------------
 
 
-def test_visdial_asks_each_round_behind_the_rounds_before_it(tmp_path: Path) -> None:
-    photo(tmp_path / "VisualDialog_val2018_000000185565.jpg")
+def visdial(folder: Path, *judged: dict) -> Made:
+    """A dialogue of two rounds about a picture, and the relevance of its answers, if it was judged."""
+    photo(folder / "VisualDialog_val2018_000000185565.jpg")
     dialog = [
         {"question": 0, "answer": 1, "gt_index": 2, "answer_options": [0, 2, 1]},
         {"question": 1, "answer": 2, "gt_index": 0, "answer_options": [2, 0, 1]},
@@ -150,9 +151,30 @@ def test_visdial_asks_each_round_behind_the_rounds_before_it(tmp_path: Path) -> 
         "dialogs": [{"image_id": 185565, "caption": "a dog on a beach", "dialog": dialog}],
     }
     content = {"version": "1.0", "split": "val2018", "data": data}
-    (made,) = converted(VisDial(written(tmp_path / "v.json", content), (tmp_path,)))
-    first, second = asked(made)["dialogue"]
+    relevance = written(folder / "dense.json", list(judged)) if judged else None
+    (made,) = converted(VisDial(written(folder / "v.json", content), (folder,), relevance))
+    return made
+
+
+def test_visdial_asks_each_round_behind_the_rounds_before_it(tmp_path: Path) -> None:
+    first, second = asked(visdial(tmp_path))["dialogue"]
     assert first.prompt == "a dog on a beach. is it sunny?"
     assert second.prompt == "a dog on a beach. is it sunny? yes it is. how many dogs?"
     assert (first.answers, first.candidates) == (("yes it is",), ("no", "2", "yes it is"))
     assert (second.answers, second.id) == (("2",), "185565/2")
+
+
+@pytest.mark.parametrize("name", ["gt_relevance", "relevance"])
+def test_visdial_keeps_the_relevance_of_the_round_that_was_judged(tmp_path: Path, name: str) -> None:
+    made = visdial(
+        tmp_path, {"image_id": 1, "round_id": 1, name: [1.0]}, {"image_id": 185565, "round_id": 2, name: [0.5, 0.0, 1.0]}
+    )
+    assert made.sample is not None
+    assert made.sample.extra["relevance"] == {"round": 2, "of_candidates": [0.5, 0.0, 1.0]}
+
+
+@pytest.mark.parametrize("judged", [(2, [1.0, 0.0]), (3, [1.0, 0.0, 0.0])], ids=["too few", "no such round"])
+def test_relevance_of_another_list_of_answers_is_a_fault(tmp_path: Path, judged: tuple[int, list[float]]) -> None:
+    made = visdial(tmp_path, {"image_id": 185565, "round_id": judged[0], "gt_relevance": judged[1]})
+    assert dropped(made) == [("relevance_of_another_list", "record")]
+    assert made.sample is not None and "relevance" not in made.sample.extra
