@@ -89,6 +89,15 @@ def test_every_score_stands_beside_its_interval_controls_and_best_guess(run_fold
     assert "–" in re.findall(r'data-label="blind">(.*?)<', rows["region/pointing_mean_iou"])
 
 
+def test_what_no_control_was_asked_about_is_unknown(run_folder: Path) -> None:
+    results = json.loads((run_folder / "results.json").read_text())
+    results["scenes"] |= {"controls": {}, "learned": dict.fromkeys(results["scenes"]["learned"])}
+    (run_folder / "results.json").write_text(json.dumps(results))
+    html = report(run_folder)
+    assert all('class="no">unknown<' in rows_of(html)[score] for score in results["scenes"]["metrics"])
+    assert "0 of 3 scores learned" in html
+
+
 def test_what_was_not_learned_is_marked_and_the_word_is_explained(run_folder: Path) -> None:
     html = report(run_folder)
     rows = rows_of(html)

@@ -43,6 +43,22 @@ def test_a_score_is_learned_only_above_every_control_and_guess(plain, blind, shu
     assert summarise(by_control(plain, blind, shuffled))["learned"] == {"image/yes_no_acc": False}
 
 
+def test_answers_under_controls_go_with_those_that_they_belong_to(tmp_path):
+    """An earlier test's stand for other weights; a set that is called like a control is none."""
+    write_results(
+        tmp_path, {"mine": by_control(30, 20, 20), "mine_last_only": {"": answered(YES_NO, 9)}}, weights={"sha256": "a"}
+    )
+    write_results(tmp_path, {"mine": {"": answered(YES_NO, 20)}}, weights={"sha256": "a"})
+    assert {file.name for file in (tmp_path / "predictions").iterdir()} == {"mine.jsonl", "mine_last_only.jsonl"}
+
+
+@pytest.mark.parametrize(("right", "learned"), [(38, None), (20, False)], ids=["above every guess", "no better than a guess"])
+def test_without_controls_nothing_counts_as_learned(right, learned):
+    result = summarise({"": answered(YES_NO, right)})
+    assert result["controls"] == {} and result["learned"] == {"image/yes_no_acc": learned}
+    assert results_table(result).splitlines()[-1].split()[-1] == {None: "unknown", False: "no"}[learned]
+
+
 def test_results_and_the_predictions_of_every_control_are_written(tmp_path):
     box = Box(0.1, 0.1, 0.5, 0.5)
     pointing = [Row("p:0", "pointing", Level.REGION, "Where?", ("[10,10,50,50]",), box=box)]

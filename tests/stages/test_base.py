@@ -233,6 +233,16 @@ def test_validation_scores_every_task_and_test_adds_the_controls(folder, shards,
     assert len(stage.predictions["tiny"][""]) == 8
 
 
+def test_without_controls_a_test_answers_once_and_alike(folder, shards, tmp_path):
+    asked = {}
+    for controls in (True, False):
+        stage = MixtureStage(lambda: awake(tiny_model(folder)))
+        tiny_trainer(tmp_path).test(stage, tiny_data(shards, controls=controls))
+        asked[controls] = stage.predictions["tiny"]
+    assert asked[False] == {"": asked[True][""]}
+    assert {file.name for file in (tmp_path / "predictions").iterdir()} == {"tiny.jsonl"}
+
+
 def test_batches_that_are_read_in_parts_give_the_same_losses_and_answers(folder, shards, tmp_path):
     found = []
     for rows in (None, 3):

@@ -11,6 +11,7 @@ from triscope.app.line_chart import Point, line_chart
 from triscope.app.page import page, picture, table, with_links
 from triscope.app.runs import CONFIGURATION_FILE, Run, find_runs, parsed, read_runs, results_of
 from triscope.drawing import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR
+from triscope.evaluation.results import LEARNED_IN_WORDS
 from triscope.evaluation.tasks import MEASURES, POINTING
 from triscope.version import __version__
 
@@ -18,7 +19,8 @@ ATTRIBUTION_FILE = "ATTRIBUTION"
 LOSSES = ("train/loss", "validation/loss")
 LEARNED_MEANS = (
     "A score counts as learned when the lower end of its 95 % interval lies above every guess, above the same model without "
-    "pictures (blind), and above it with the pictures of other samples (shuffled). What was not learned is grey."
+    "pictures (blind), and above it with the pictures of other samples (shuffled). What was not learned is grey; without these "
+    "two, what lies above every guess is unknown."
 )
 COLUMNS_MEAN = (
     "The line from 0 to 1 shows the value with its interval, and an orange mark for blind, shuffled and best guess. "
@@ -97,7 +99,7 @@ def _head(title: str, runs: Sequence[Run]) -> str:
     links = " ".join(f'<a href="#{place}">{escape(name)}</a>' for place, name in places)
     count = f"{len(runs)} runs" if len(runs) > 1 else "1 run"
     learned = [learned for run in runs for result in run.results.values() for learned in result["learned"].values()]
-    scores = f", {sum(learned)} of {len(learned)} scores learned" if learned else ""
+    scores = f", {learned.count(True)} of {len(learned)} scores learned" if learned else ""
     return f'<h1>{escape(title)}</h1><p class="quiet">{count}{scores} · triscope {__version__}</p><nav>{links}</nav>'
 
 
@@ -167,11 +169,11 @@ def _score_cells(score: str, result: Mapping) -> list[str]:
         *(_value(score, control) for control in controls),
         _value(score, guesses.get(best)) + (f" <small>{escape(best.replace('_', ' '))}</small>" if best else ""),
         f"{result['items'][score]:,}",
-        '<span class="yes">yes</span>' if learned else '<span class="no">no</span>',
+        f'<span class="{"yes" if learned else "no"}">{LEARNED_IN_WORDS[learned]}</span>',
     ]
 
 
-def _range(value: float, low: float, high: float, without_sight: Sequence[float], learned: bool) -> str:
+def _range(value: float, low: float, high: float, without_sight: Sequence[float], learned: bool | None) -> str:
     """The interval and the value on a line from 0 to 1, and a mark for everything that needs no sight."""
     color = "var(--accent)" if learned else "var(--faint)"
     marks = "".join(f'<line x1="{_x(level)}" x2="{_x(level)}" y1="1" y2="13" stroke="#d55e00"/>' for level in without_sight)

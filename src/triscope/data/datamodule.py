@@ -37,6 +37,8 @@ class DataModule(LightningDataModule):
         validation, test, predict: folders of shards by the name under which scores are reported; one exact pass each. With a
             benchmark beside the folder (`BenchmarkSet`), that one words the questions.
         skip_missing: leave out the sets of a benchmark whose shards are not there, and say which; else they are an error.
+        controls: ask the questions of a test again under controls (`data.controls`). Each costs a pass over the set; without
+            them, results do not say whether a score was learned.
         image_size: side of the square that pictures are squashed to, in pixels.
         samples_per_batch: samples of one rank's batch, with all their conversations.
         evaluation_samples_per_batch: the same in validation, test and predict; as in training if None.
@@ -66,6 +68,7 @@ class DataModule(LightningDataModule):
         test: dict[str, str | BenchmarkSet] | None = None,
         predict: dict[str, str | BenchmarkSet] | None = None,
         skip_missing: bool = False,
+        controls: bool = True,
         image_size: int = 224,
         samples_per_batch: int = 8,
         evaluation_samples_per_batch: int | None = None,
@@ -95,6 +98,7 @@ class DataModule(LightningDataModule):
             "predict": _as_sets(predict),
         }
         self.skip_missing = skip_missing
+        self.controls = controls
         self.image_size = image_size
         self.samples_per_batch = samples_per_batch
         self.evaluation_samples_per_batch = evaluation_samples_per_batch or samples_per_batch
@@ -288,9 +292,9 @@ class DataModule(LightningDataModule):
         self._train_state = state_dict.get("train")
 
     def _evaluation_loaders(self, split: Split, samples: int | None = None) -> list[Loader]:
-        told = self._of_the_trainer()
+        told, with_others = self._of_the_trainer(), split == "test" and self.controls
         loaders = [
-            self.evaluation_loader(each.shards, **told, samples=samples, asking=self._asking(each), with_others=split == "test")
+            self.evaluation_loader(each.shards, **told, samples=samples, asking=self._asking(each), with_others=with_others)
             for each in self.evaluated[split].values()
         ]
         self._loaders += loaders

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from triscope.evaluation.tasks import is_of_a_group, measured, score
 RESULTS_FILE = "results.json"
 PREDICTIONS, SUBMISSIONS = "predictions", "submissions"  # folders of a run
 _CONTROLLED = re.compile(rf"(.+)_({CONTROL.pattern})")
+LEARNED_IN_WORDS = {True: "yes", False: "no", None: "unknown"}
 WITHOUT_SIGHT = (BLIND, SHUFFLED)  # what a score must beat to count as learned; the other controls are about single pictures
 
 
@@ -29,7 +30,8 @@ def summarise(predictions: Mapping[str, Sequence[Prediction]]) -> dict:
         predictions: by control of `triscope.data.controls`.
 
     Returns:
-        {metrics, intervals, items, controls: {blind, shuffled}, guesses, learned}, each by score name; and of the rows that
+        {metrics, intervals, items, controls: {blind, shuffled}, guesses, learned}, each by score name (learned is None of a
+        score above every guess that no control was asked about); and of the rows that
         show several pictures {pictures: {control: {score name: {value, all, items}}}}, where `all` is the score of the same
         rows with all pictures in place.
     """
@@ -99,8 +101,18 @@ def write_results(
             sam.write_scores(folder / PREDICTIONS / f"{name}_{task}", of_task)
         write_submissions(folder / SUBMISSIONS / name, by_control[PLAIN])
     kept = _of_same_weights(folder / RESULTS_FILE, weights)
+    for name, by_control in predictions.items():
+        _forget_other_controls(folder / PREDICTIONS, name, by_control, others=kept.keys() | predictions.keys())
     (folder / RESULTS_FILE).write_text(json.dumps(kept | results, indent=2) + "\n")
     return results
+
+
+def _forget_other_controls(folder: Path, name: str, by_control: Collection[str], others: Collection[str]) -> None:
+    """Remove what an earlier test of a set wrote under controls that this one did not ask about; other sets stay."""
+    for file in folder.glob("*.jsonl"):
+        ending = _CONTROLLED.fullmatch(file.stem)
+        if ending and ending[1] == name and ending[2] not in by_control and file.stem not in others:
+            file.unlink()
 
 
 def _of_same_weights(file: Path, weights: Mapping[str, Any] | None) -> dict:
@@ -142,7 +154,7 @@ def results_table(result: Mapping) -> str:
         blind, shuffled = (result["controls"].get(control, {}).get(name, float("nan")) for control in ("blind", "shuffled"))
         lines.append(
             f"{name:34} {value:7.3f} {f'{low:.3f}-{high:.3f}':>15} {blind:7.3f} {shuffled:8.3f} {guess:7.3f} "
-            f"{result['items'][name]:6d}  {'yes' if result['learned'][name] else 'no'}"
+            f"{result['items'][name]:6d}  {LEARNED_IN_WORDS[result['learned'][name]]}"
         )
     if result["pictures"]:
         lines += ["", pictures_table(result["pictures"])]
@@ -167,6 +179,7 @@ def pictures_table(pictures: Mapping[str, Mapping[str, Mapping[str, float]]]) ->
     return "\n".join(lines)
 
 
-def _learned(name: str, result: Score, guesses: Mapping, controls: Mapping, less_is_better: bool) -> bool:
+def _learned(name: str, result: Score, guesses: Mapping, controls: Mapping, less_is_better: bool) -> bool | None:
     blind_and_shuffled = {control: scores[name] for control, scores in controls.items() if name in scores}
-    return learned(result, guesses[name], blind_and_shuffled, less_is_better)
+    above = learned(result, guesses[name], blind_and_shuffled, less_is_better)
+    return above if blind_and_shuffled or not above else None

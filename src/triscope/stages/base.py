@@ -267,8 +267,9 @@ class Stage(lightning.LightningModule):
         self._keep("validation", dataloader_idx, PLAIN, self.answer(batch, self._benchmark("validation", dataloader_idx)))
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Written answers with pictures as they are, and under every control (`triscope.data.controls`)."""
-        asked, by = list(controls(batch)), self._benchmark("test", dataloader_idx)
+        """Written answers with pictures as they are, and under every control (`triscope.data.controls`) unless they are off."""
+        asked = list(controls(batch)) if self._loose_trainer.datamodule.controls else [(PLAIN, batch)]
+        by = self._benchmark("test", dataloader_idx)
         most = max(gathered([len(asked)]))
         for control, changed in asked:
             self._keep("test", dataloader_idx, control, self.answer(changed, by))
