@@ -3,15 +3,17 @@ import json
 import pytest
 from PIL import Image
 
-from tests.tagging.tiny_taggers import NAMES, built, write_open_clip, write_ram
-from triscope.app.ask import ANSWERING, guess_level, predict_arguments
+from tests.tagging.tiny_taggers import NAMES, built, write_naming, write_open_clip, write_ram
+from triscope.app.ask import ANSWERING, DEMO_TAGGER, guess_level, predict_arguments
 from triscope.data.errors import BadSampleError, ConfigurationError
 from triscope.data.sample import Level
 from triscope.data.shards import ShardSet
 
 
 @pytest.fixture
-def picture(tmp_path):
+def picture(tmp_path, monkeypatch):
+    """A file; where commands are run there is no demo."""
+    monkeypatch.chdir(tmp_path)
     Image.new("RGBA", (40, 30), "red").save(tmp_path / "red.png")
     return str(tmp_path / "red.png")
 
@@ -35,7 +37,7 @@ def test_the_parts_of_the_demo_answer_unless_a_recipe_is_named(picture, tmp_path
     assert mine[:3] == ["predict", "-c", "mine.yaml"] and not {*ANSWERING[1::2]} & {*mine}
 
 
-@pytest.mark.parametrize("write", [write_ram, write_open_clip], ids=["ram", "open_clip"])
+@pytest.mark.parametrize("write", [write_ram, write_open_clip, write_naming], ids=["ram", "open_clip", "naming"])
 def test_a_new_picture_is_tagged_by_the_configured_tagger(write, picture, tmp_path, capsys):
     tagger = write(tmp_path, thresholds=(0.0, 1.0, 0.0, 1.0, 1.0))
     predict_arguments(["--picture", picture, "--question", "What?", "--tagger", str(tagger)], tmp_path / "set")
@@ -55,6 +57,17 @@ def test_without_a_tagger_it_is_said_that_there_are_no_tags(picture, tmp_path, c
     none = write_ram(tmp_path, thresholds=(1.0,) * len(NAMES))
     predict_arguments(["--picture", picture, "--question", "What?", "--tagger", str(none)], tmp_path / "none")
     assert "red.png: no tag: none of 5 names is above its threshold" in capsys.readouterr().out
+
+
+def test_the_demo_s_tagger_tags_where_no_recipe_is_named(picture, tmp_path, capsys):
+    folder = tmp_path / DEMO_TAGGER
+    folder.mkdir(parents=True)
+    write_ram(folder, thresholds=(0.0, 1.0, 1.0, 1.0, 1.0)).rename(folder / "tagger.yaml")
+    asked = ["--picture", picture, "--question", "What?"]
+    predict_arguments(asked, tmp_path / "first")
+    assert "red.png: tags dog 0." in capsys.readouterr().out
+    predict_arguments([*asked, "-c", "mine.yaml"], tmp_path / "second")
+    assert "red.png: tags off" in capsys.readouterr().out
 
 
 def test_a_region_in_the_published_form_becomes_a_box_of_the_picture(picture, tmp_path):

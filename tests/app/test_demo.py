@@ -2,7 +2,12 @@ import json
 
 import pytest
 
-from triscope.app.demo import SHORT, WHOLE, specialists, summarise
+from tests.data.tiny import ask, jpeg, sample, write_shards
+from tests.tagging.tiny_taggers import write_ram
+from tests.tiny_model import fit_arguments, prepare, write_tiny_shards
+from triscope.app.demo import SHORT, WHOLE, new_picture, specialists, summarise, talk_about
+from triscope.cli import main
+from triscope.data.boxes import Box, BoxSpace
 
 
 @pytest.fixture
@@ -45,3 +50,23 @@ def test_a_longer_demo_trains_longer_on_more_and_is_tested_on_the_same():
     longer = SHORT.times(3)
     assert (longer.train_scenes, longer.naming_steps, longer.steps) == (192, 9, (9, 9, 9))
     assert longer.test_scenes == SHORT.test_scenes
+
+
+def test_the_new_picture_comes_alone_and_is_asked_what_names_no_region(tmp_path):
+    asked = [ask(("What is <region:1>?", "dog")), *(ask((f"What is {word}?", "dog")) for word in ("one", "two", "one"))]
+    write_shards(tmp_path / "data" / "test", [sample(conversations=asked, boxes=[Box(4, 3, 20, 24, BoxSpace.PIXELS)])])
+    picture, questions = new_picture(tmp_path)
+    assert picture.read_bytes() == jpeg(0)
+    assert questions == ["What is one?", "What is two?"]
+
+
+def test_the_new_picture_is_tagged_and_the_run_s_model_answers(tmp_path):
+    base = prepare(tmp_path)
+    options = ("--run.wandb", "disabled", "--trainer.max_steps", "1", "--trainer.val_check_interval", "1")
+    main(fit_arguments(base, write_tiny_shards(base / "shards"), tmp_path / "run", *options))
+    (tmp_path / "picture.jpg").write_bytes(jpeg())
+    tagger = write_ram(tmp_path, thresholds=(0.0, 1.0, 1.0, 1.0, 1.0))
+    talk = talk_about((tmp_path / "picture.jpg", ["What is this?", "Where is the dog?"]), tmp_path / "run", tagger)
+    told, *lines = talk.splitlines()
+    assert "picture.jpg: 40x30, tags dog 0." in told
+    assert [line for line in lines if line.startswith(">")] == ["> What is this?", "> Where is the dog?"]

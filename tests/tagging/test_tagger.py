@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from tests.data.tiny import jpeg, picture
-from tests.tagging.tiny_taggers import NAMES, built, write_open_clip, write_ram
+from tests.tagging.tiny_taggers import NAMES, built, write_naming, write_open_clip, write_ram
 from triscope.data.errors import BadSampleError, ConfigurationError
 from triscope.tagging.tagger import read_tagger
 
-each_kind = pytest.mark.parametrize("write", [write_ram, write_open_clip], ids=["ram", "open_clip"])
+each_kind = pytest.mark.parametrize("write", [write_ram, write_open_clip, write_naming], ids=["ram", "open_clip", "naming"])
 
 
 def pictures(count: int, side: int) -> torch.Tensor:
@@ -20,7 +20,7 @@ def test_a_tag_is_given_above_its_own_threshold_and_in_the_order_of_the_vocabula
     tagger = built(write(tmp_path))
     seen = pictures(1, tagger.image_size)
     scores = tagger(seen)[0].tolist()
-    below_above = [score + step for score, step in zip(scores, (-0.01, 0.01, -0.01, 0.01, -0.01), strict=True)]
+    below_above = [score + step for score, step in zip(scores, (-0.001, 0.001, -0.001, 0.001, -0.001), strict=True)]
     tagger = built(write(tmp_path, thresholds=tuple(below_above)))
     (tags,) = tagger.tags(seen)
     assert [tag.name for tag in tags] == [tagger.vocabulary.names[k] for k in (0, 2, 4)]

@@ -8,12 +8,18 @@ from open_clip import create_model
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tests.data.tiny import word_tokenizer
+from tests.tiny_model import AGGREGATOR, TOWER, TOWER_OPTIONS
 from triscope.checkpoints.kinds.ram import RAM as KIND
 from triscope.checkpoints.kinds.ram import TAGGER
+from triscope.components.aggregator import AggregatorBridge
+from triscope.components.vision import VisionEncoder
+from triscope.tagging.naming import BRIDGE, WORDS
 from triscope.tagging.ram import RamTagger
 from triscope.tagging.tagger import Tagger, build_tagger, read_tagger
 
 NAMES = ("Dog", "cat", "grass", "leash", "traffic light")
+WORD_WIDTH = 8
 RAM = {
     "image_size": 32,
     "network_options": {
@@ -57,6 +63,29 @@ def write_open_clip(folder: Path, thresholds: tuple[float, ...] | None = (0.5,) 
     save_file({name: value.contiguous() for name, value in clip.state_dict().items()}, folder / "clip.safetensors")
     arguments = {"weights": str(folder / "clip.safetensors"), **CLIP}
     return _write(folder / "clip.yaml", "zero_shot.ZeroShotTagger", arguments, folder, thresholds is not None)
+
+
+def write_naming(folder: Path, thresholds: tuple[float, ...] | None = (0.5,) * len(NAMES)) -> Path:
+    """A bridge of random weights over a random tower, and random words; its configuration file."""
+    _write_lists(folder, thresholds)
+    torch.manual_seed(0)
+    tower = VisionEncoder(**TOWER, tower_options=TOWER_OPTIONS)
+    bridge = AggregatorBridge(tower.width, WORD_WIDTH, tower.patches, **AGGREGATOR)
+    for parameter in [*tower.parameters(), *bridge.parameters()]:
+        torch.nn.init.normal_(parameter, std=0.4)  # so that pictures differ
+    save_file(tower.tower.state_dict(), folder / "tower.safetensors")
+    tokenizer = word_tokenizer()
+    tokenizer.save_pretrained(folder / "tokenizer")
+    words = {WORDS: torch.randn(len(tokenizer), WORD_WIDTH)}
+    save_file({BRIDGE + name: value for name, value in bridge.state_dict().items()} | words, folder / "naming.safetensors")
+    vision = {**TOWER, "taps": list(TOWER["taps"]), "tower_options": TOWER_OPTIONS, "weights": str(folder / "tower.safetensors")}
+    arguments = {
+        "vision": {"class_path": "triscope.components.vision.VisionEncoder", "init_args": vision},
+        "bridge": {"class_path": "triscope.components.aggregator.AggregatorBridge", "init_args": AGGREGATOR},
+        "weights": str(folder / "naming.safetensors"),
+        "tokenizer": str(folder / "tokenizer"),
+    }
+    return _write(folder / "naming.yaml", "naming.NamingTagger", arguments, folder, thresholds is not None)
 
 
 def built(path: Path) -> Tagger:

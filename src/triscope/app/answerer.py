@@ -10,7 +10,7 @@ import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.cli import LightningCLI
 
-from triscope.app.ask import ANSWERING
+from triscope.app.ask import ANSWERING, names_a_recipe
 from triscope.checkpoints.folder import folders_as_recipes
 from triscope.checkpoints.slices import read_slice
 from triscope.cli import TriscopeCLI
@@ -44,7 +44,7 @@ class Answerer:
         Raises:
             ConfigurationError: the recipe's parts or the checkpoint do not fit, or are not there.
         """
-        recipe = () if {"-c", "--config"} & set(arguments) else ANSWERING
+        recipe = () if names_a_recipe(arguments) else ANSWERING
         with folders_as_recipes(["predict", *recipe, *arguments]) as opened, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")  # they are the caller's, rightly
             command = _Opened(opened)

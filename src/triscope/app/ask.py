@@ -27,6 +27,7 @@ ANSWERING = (
     *("--model.init_args.model", "conf/model/lion_micro.yaml", "--model.init_args.warm_start", json.dumps([RELEASED_PARTS])),
     *("--run.folder", "runs/answer", "--run.wandb", "disabled"),
 )
+DEMO_TAGGER = Path("runs/demo/tagger")  # knows the names that the released parts know, too
 UNKNOWN = "unknown"  # a sample needs a reference; nobody reads this one
 
 
@@ -36,8 +37,8 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
     Args:
         arguments: `--picture FILE` and `--question TEXT`, each once or several times (every question is asked about every
             picture, and may hold boxes as `<Region><L120><L80><L431><L905></Region>`), `--level image|region`, `--tagger FILE`,
-            a tagger's configuration; all others are passed on. Without `-c`, the released parts answer; without `--tagger`,
-            pictures have no tags, and prompts no tag sentence.
+            a tagger's configuration; all others are passed on. Without `-c`, the released parts answer, and the demo's tagger
+            tags the pictures if there is one. Without a tagger they have no tags, and prompts no tag sentence.
         folder: for the shards.
 
     Raises:
@@ -52,7 +53,7 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
     asked, others = parser.parse_known_args(arguments)
     if not asked.question:
         raise ConfigurationError("--question", "none", "at least one", 'add --question "What does the picture show?"')
-    tagger = build_tagger(read_tagger(asked.tagger)) if asked.tagger else None
+    tagger = tagger_of(asked.tagger, others)
     with ShardWriter(folder) as writer:
         for number, file in enumerate(asked.picture):
             content, size = read_picture(file)
@@ -61,7 +62,7 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
             tags = tags_of(content, image, tagger)
             print(f"{file}: {said(tags, tagger)}")
             writer.write(Sample(f"picture-{number}", (replace(image, tags=tags),), conversations, regions, file.name), [content])
-    if not {"-c", "--config"} & set(others):
+    if not names_a_recipe(others):
         others = [*ANSWERING, *others]
     return ["predict", *others, "--data.predict", json.dumps({"questions": str(folder)})]
 
@@ -77,6 +78,22 @@ def _questions(texts: Sequence[str], level: Level | None) -> tuple[tuple[Convers
     return tuple(conversations), tuple(regions)
 
 
+def names_a_recipe(arguments: Sequence[str]) -> bool:
+    """Whether a command line says which model answers; otherwise the released parts do."""
+    return bool({"-c", "--config"} & set(arguments))
+
+
+def tagger_of(named: Path | None, arguments: Sequence[str]) -> Tagger | None:
+    """What tags new pictures: the tagger that is named, else the demo's where the released parts answer.
+
+    Raises:
+        ConfigurationError: the tagger cannot be built.
+    """
+    if named is None and not names_a_recipe(arguments) and DEMO_TAGGER.is_dir():
+        named = DEMO_TAGGER
+    return build_tagger(read_tagger(named)) if named is not None else None
+
+
 def tags_of(content: bytes, image: Image, tagger: Tagger | None) -> tuple[Tag, ...]:
     """The tags of a new picture; none without a tagger."""
     if tagger is None:
@@ -88,7 +105,7 @@ def tags_of(content: bytes, image: Image, tagger: Tagger | None) -> tuple[Tag, .
 def said(tags: tuple[Tag, ...], tagger: Tagger | None) -> str:
     """The tags of a picture in words, or why there are none."""
     if tagger is None:
-        return "tags off, for no tagger is given (--tagger FILE, see docs/data.md; no tagger comes with weights)"
+        return "tags off, for no tagger is given (--tagger FILE, see docs/data.md; `make demo` trains one)"
     named = ", ".join(f"{tag.name} {tag.score:.2f}" for tag in tags)
     return f"tags {named}" if named else f"no tag: none of {len(tagger.vocabulary.names)} names is above its threshold"
 

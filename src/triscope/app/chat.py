@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from triscope.app.answerer import Answerer
-from triscope.app.ask import UNKNOWN, guess_level, read_picture, said, tags_of
+from triscope.app.ask import UNKNOWN, guess_level, read_picture, said, tagger_of, tags_of
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import ConfigurationError, TriscopeError
 from triscope.data.prompts import row_text
 from triscope.data.region_text import read_regions, write_region
 from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag, Turn
-from triscope.tagging.tagger import Tagger, build_tagger, read_tagger
+from triscope.tagging.tagger import Tagger
 
 HELP = """\
   /picture FILE...    look at these pictures from now on
@@ -215,8 +215,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--box", action="append", default=[], metavar="X1,Y1,X2,Y2", help="a box to ask about as #1, #2, ...")
     parser.add_argument("--tagger", type=Path, metavar="FILE", help="configuration of what tags the pictures, see docs/data.md")
     options, others = parser.parse_known_args(arguments)
-    tagger = build_tagger(read_tagger(options.tagger)) if options.tagger else None
-    chat = Chat(Answerer.open(others), _say, tagger)
+    chat = Chat(Answerer.open(others), _say, tagger_of(options.tagger, others))
     _say(f"{chat.answerer.said_of_size()} /help lists the commands.\n")
     if options.picture:
         _say(chat.look(options.picture) + "\n")

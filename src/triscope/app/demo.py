@@ -1,5 +1,5 @@
-"""The demo: compose scenes, teach a small LION's bridges to name things, train its three stages, test with controls, and write a
-report to look at."""
+"""The demo: compose scenes, teach a small LION's bridges to name things, train its three stages, test with controls, write a
+report to look at, and ask about a picture that a tagger of these bridges has tagged."""
 
 import argparse
 import csv
@@ -11,14 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from triscope.app.answerer import Answerer
 from triscope.app.ask import RELEASED
+from triscope.app.chat import Chat
 from triscope.app.report import write_report
+from triscope.checkpoints.export import export
+from triscope.checkpoints.naming_tagger import THRESHOLDS_FILE
 from triscope.cli import TriscopeCLI
+from triscope.data.sample import MARKER
+from triscope.data.shards import ShardSet
 from triscope.evaluation.results import RESULTS_FILE
 from triscope.hardware import multiplies_bfloat16
 from triscope.packaged import packaged_path
+from triscope.tagging.tagger import build_tagger, read_tagger
 
 RECIPES = Path("conf/recipe")
+QUESTIONS_ASKED = 4  # about the last picture
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class Effort:
 
     Args:
         train_scenes, validation_scenes, test_scenes: pictures composed.
+        tagged_scenes: pictures whose tags are right, to find the tagger's thresholds.
         naming_steps: before the stages, for the bridges to learn to name things.
         steps: of each stage.
         samples_per_batch: pictures a step, each with all its questions.
@@ -35,6 +44,7 @@ class Effort:
     train_scenes: int
     validation_scenes: int
     test_scenes: int
+    tagged_scenes: int
     naming_steps: int
     steps: tuple[int, int, int]
     samples_per_batch: int
@@ -50,9 +60,25 @@ class Effort:
         )
 
 
-HALF = Effort(train_scenes=1200, validation_scenes=16, test_scenes=50, naming_steps=110, steps=(30, 45, 25), samples_per_batch=16)
+HALF = Effort(
+    train_scenes=1200,
+    validation_scenes=16,
+    test_scenes=50,
+    tagged_scenes=120,
+    naming_steps=110,
+    steps=(30, 45, 25),
+    samples_per_batch=16,
+)
 WHOLE = replace(HALF.times(2), validation_scenes=32, test_scenes=100, naming_steps=440)
-SHORT = Effort(train_scenes=64, validation_scenes=4, test_scenes=6, naming_steps=3, steps=(3, 3, 3), samples_per_batch=4)
+SHORT = Effort(
+    train_scenes=64,
+    validation_scenes=4,
+    test_scenes=6,
+    tagged_scenes=6,
+    naming_steps=3,
+    steps=(3, 3, 3),
+    samples_per_batch=4,
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -69,9 +95,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--short", action="store_true", help="a few steps a stage, to see that all works")
     parser.add_argument("--times", type=int, default=1, help="train so many times as long (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: %(default)s)")
+    parser.add_argument("--tagger", type=Path, metavar="FILE", help="of the last picture; default: what the bridges have named")
     parsed = parser.parse_args(arguments)
     effort = (SHORT if parsed.short else whole_effort()).times(parsed.times)
-    report = demo(parsed.run_folder, parsed.model, effort, parsed.seed)
+    report = demo(parsed.run_folder, parsed.model, effort, parsed.seed, parsed.tagger)
     print(f"\nopen {report}")
 
 
@@ -80,7 +107,7 @@ def whole_effort() -> Effort:
     return WHOLE if multiplies_bfloat16() else HALF
 
 
-def demo(folder: Path, model: str, effort: Effort, seed: int = 0) -> Path:
+def demo(folder: Path, model: str, effort: Effort, seed: int = 0, tagger: Path | None = None) -> Path:
     """Run the demo.
 
     Args:
@@ -88,6 +115,7 @@ def demo(folder: Path, model: str, effort: Effort, seed: int = 0) -> Path:
         model: configuration of the model.
         effort: how much to do.
         seed: of weights and order.
+        tagger: tags the picture that is asked about at the end; if None, the one that the demo trains.
 
     Returns:
         The report.
@@ -96,7 +124,7 @@ def demo(folder: Path, model: str, effort: Effort, seed: int = 0) -> Path:
     packaged_path("dinov2-small")
     compose_scenes(folder / "data", effort)
     train = Training(folder, model, effort, seed)
-    train.name_things()
+    own_tagger = train.tagger(train.name_things())
     stages = [
         train.stage("1_image", "lion_1_image", effort.steps[0], [named(folder, "qformer")]),
         train.stage("2_region", "lion_2_region", effort.steps[1], [named(folder, "aggregator")]),
@@ -110,7 +138,9 @@ def demo(folder: Path, model: str, effort: Effort, seed: int = 0) -> Path:
         released=released if released.exists() else None,
         attribution=folder / "data" / "train" / "ATTRIBUTION",
     )
-    summary = summarise(stages[-1], time.perf_counter() - started, effort)
+    talk = talk_about(new_picture(folder), stages[-1], tagger or own_tagger)
+    print(f"\n{talk}")
+    summary = {**summarise(stages[-1], time.perf_counter() - started, effort), "talk": talk.splitlines()}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return report
 
@@ -124,8 +154,14 @@ def compose_scenes(folder: Path, effort: Effort) -> None:
         "test_objects": effort.test_scenes // 2,
     }
     for split, count in counts.items():
-        command = ["scenes", "--out", str(folder / split), "--split", split, "--count", str(count), "--workers", "2"]
-        subprocess.run([sys.executable, "-m", "data_pipelines", *command], check=True)
+        pipeline("scenes", "--out", str(folder / split), "--split", split, "--count", str(count))
+    right = ("--missing_tags", "0", "--wrong_tags", "0", "--seed", "1")
+    pipeline("scenes", "--out", str(folder / "tagged"), "--split", "val", "--count", str(effort.tagged_scenes), *right)
+
+
+def pipeline(*arguments: str) -> None:
+    """A command of `data_pipelines`, in processes of its own."""
+    subprocess.run([sys.executable, "-m", "data_pipelines", *arguments, "--workers", "2"], check=True)
 
 
 @dataclass(frozen=True)
@@ -144,10 +180,26 @@ class Training:
     effort: Effort
     seed: int
 
-    def name_things(self) -> None:
-        """The bridges learn to name what covers their cells, into the run `0_naming`."""
+    def name_things(self) -> Path:
+        """The bridges learn to name what covers their cells.
+
+        Returns:
+            The run's folder.
+        """
         naming = ("--model", "triscope.stages.NamingStage", "--model.init_args.learning_rate", "2e-3")
-        self._fit("0_naming", "lion_joint", self.effort.naming_steps, naming)
+        return self._fit("0_naming", "lion_joint", self.effort.naming_steps, naming)
+
+    def tagger(self, naming: Path) -> Path:
+        """What the bridges have named, as a tagger, with thresholds from scenes whose tags are right.
+
+        Returns:
+            The tagger's folder.
+        """
+        folder = self.folder / "tagger"
+        export(naming, folder, "tagger")
+        thresholds = str(folder / THRESHOLDS_FILE)
+        pipeline("calibrate", str(self.folder / "data" / "tagged"), "--tagger", str(folder), "--out", thresholds)
+        return folder
 
     def stage(self, name: str, recipe: str, steps: int, warm_start: list[dict]) -> Path:
         """Train a stage and test it with controls.
@@ -189,6 +241,28 @@ def specialists(folder: Path) -> list[dict]:
         {"checkpoint": str(folder / "1_image"), "parts": ["qformer", "adapter_image", "soft_prompt"]},
         {"checkpoint": str(folder / "2_region"), "parts": ["aggregator", "adapter_region"]},
     ]
+
+
+def new_picture(folder: Path) -> tuple[Path, list[str]]:
+    """A picture of the test set as a file of its own, which knows no tags, and questions about it that name no region."""
+    sample, contents = next(iter(ShardSet.open(folder / "data" / "test"))).parse()
+    file = folder / "picture.jpg"
+    file.write_bytes(contents[0])
+    prompts = dict.fromkeys(conversation.turns[0].prompt for conversation in sample.conversations)
+    return file, [prompt for prompt in prompts if not MARKER.search(prompt)][:QUESTIONS_ASKED]
+
+
+def talk_about(asked: tuple[Path, list[str]], run: Path, tagger: Path) -> str:
+    """Questions about a picture, which the tagger tags first, and the answers of a run's model."""
+    picture, questions = asked
+    said: list[str] = []
+    answerer = Answerer.open(["-c", str(run / "config.yaml"), "--ckpt_path", str(run / "checkpoints" / "last.ckpt")])
+    chat = Chat(answerer, said.append, build_tagger(read_tagger(tagger)))
+    chat.say(f"{chat.look([picture])}\n")
+    for question in questions:
+        chat.say(f"> {question}\n")
+        chat.ask(question)
+    return "".join(said).rstrip()
 
 
 def summarise(run: Path, seconds: float, effort: Effort) -> dict:

@@ -4,6 +4,7 @@
     model      the whole model, to be loaded offline; a LoRA is folded into the language model
     language   the language model that was trained, as a Hugging Face folder
     lion, sam  the trained parts as the authors' code loads them
+    tagger     what a run of `NamingStage` names, as a tagger's folder
 
 What was written is read back and must give the logits that the run gives, or it is not kept.
 """
@@ -23,6 +24,7 @@ from triscope.checkpoints.import_weights import new_folder, place_of
 from triscope.checkpoints.key_map import KeyMap
 from triscope.checkpoints.kinds import lion, sam
 from triscope.checkpoints.model_card import CARD_FILE, model_card
+from triscope.checkpoints.naming_tagger import THRESHOLDS_FILE, read_naming_tagger, write_naming_tagger
 from triscope.checkpoints.run import Run
 from triscope.checkpoints.same_logits import check_logits, logits_on_probe
 from triscope.checkpoints.slices import SLICE_FILE, layout_of, read_slice, write_slice
@@ -76,9 +78,7 @@ def export(run_folder: Path, out: Path, to: str = "slice", dtype: torch.dtype = 
     """
     run = Run.open(run_folder)
     model = run.restore()
-    for name, tensor in model.state_dict().items():  # so that what is compared is rounded alike
-        if name in run.trained or place_of(name)[0] == SLICE_FILE:
-            tensor.copy_(tensor.to(dtype))
+    _round(run, model, dtype)  # so that what is compared is rounded alike
     expected = logits_on_probe(model)
     with new_folder(out) as scratch:
         written = FORMS[to].write(run, model, scratch, dtype)
@@ -89,6 +89,13 @@ def export(run_folder: Path, out: Path, to: str = "slice", dtype: torch.dtype = 
         (scratch / CARD_FILE).write_text(model_card(run, scratch, to, written.notes))
     told = f"read back: logits differ by {difference:.1e} of their spread, at most {written.tolerance:g} allowed"
     return [*written.notes, told, f"written: {out}"]
+
+
+def _round(run: Run, model: VisualLanguageModel, dtype: torch.dtype) -> None:
+    """Round what was trained, and our own parts."""
+    for name, tensor in model.state_dict().items():
+        if name in run.trained or place_of(name)[0] == SLICE_FILE:
+            tensor.copy_(tensor.to(dtype))
 
 
 @dataclass(frozen=True)
@@ -200,6 +207,22 @@ def _write_language_folder(run: Run, model: VisualLanguageModel, folder: Path, d
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+# A tagger -------------------------------------------------------------------------------------------------------------
+
+
+def _write_tagger(run: Run, model: VisualLanguageModel, folder: Path, dtype: torch.dtype) -> Written:
+    names = write_naming_tagger(run, model, folder, dtype)
+    missing = f"{names} names, without thresholds yet: python -m data_pipelines calibrate --out FOLDER/{THRESHOLDS_FILE}"
+    return Written(READ_BACK, [missing])
+
+
+def _read_tagger(run: Run, folder: Path) -> VisualLanguageModel:
+    model, bridge = run.restore(), read_naming_tagger(run, folder)
+    _round(run, model, next(iter(bridge.values())).dtype)
+    model.load_state_dict(bridge, strict=False)
+    return model
+
+
 # Authors' layouts -----------------------------------------------------------------------------------------------------
 
 
@@ -262,4 +285,5 @@ FORMS = {
     "language": Form(_write_language, _read_language),
     "lion": Form(LION_LAYOUT.write, LION_LAYOUT.read),
     "sam": Form(SAM_LAYOUT.write, SAM_LAYOUT.read),
+    "tagger": Form(_write_tagger, _read_tagger),
 }

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from triscope.components.naming import said_words
 from triscope.data.batch import Batch
 from triscope.data.boxes import Box
 from triscope.data.errors import ConfigurationError
@@ -27,7 +28,6 @@ from triscope.stages.base import Stage
 COVERED = 0.3  # a token names the thing that covers so much of its cell
 EMPTY_WEIGHT = 0.15  # of the loss of a cell without a thing; there are more of them
 NOTHING = " ."  # what they say
-SHARPNESS = 8.0  # logit of a word in a token that is that word's embedding
 NO_WORD = -1
 
 
@@ -146,15 +146,13 @@ def _readings(
     Returns:
         Logits (M, V), words to say (M, w), and whether there is a thing to name (M,).
     """
-    side = math.isqrt(tokens_IQD.shape[1])
-    tokens_MD, words_Mw = tokens_IQD[:, -(side**2) :].flatten(0, 1), words_IQw[:, -(side**2) :].flatten(0, 1)
+    logits_IQV = said_words(tokens_IQD, embeddings_VD)
+    words_Mw = words_IQw[:, -logits_IQV.shape[1] :].flatten(0, 1)
     is_named_M = words_Mw[:, 0] != NO_WORD
     empty_w = words_Mw.new_full((max(words_Mw.shape[1], len(nothing)),), NO_WORD)
     empty_w[: len(nothing)] = torch.tensor(nothing)
     words_Mw = F.pad(words_Mw, (0, len(empty_w) - words_Mw.shape[1]), value=NO_WORD)
-    scale = SHARPNESS / embeddings_VD.float().square().sum(1).mean()
-    logits_MV = scale * tokens_MD.float() @ embeddings_VD.float().T
-    return logits_MV, torch.where(is_named_M[:, None], words_Mw, empty_w), is_named_M
+    return logits_IQV.flatten(0, 1), torch.where(is_named_M[:, None], words_Mw, empty_w), is_named_M
 
 
 def _first_rows(batch: Batch) -> tuple[Tensor, Tensor]:
