@@ -10,7 +10,8 @@ from triscope.data.batch import Row
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.evaluation import coco_tools
-from triscope.evaluation.predictions import Prediction
+from triscope.evaluation.benchmarks import benchmark
+from triscope.evaluation.predictions import Prediction, write_predictions
 from triscope.evaluation.results import read_answers, write_results
 from triscope.stages import MixtureStage
 
@@ -22,7 +23,7 @@ def test_the_scores_of_a_test_are_found_again_without_the_model(tmp_path, capsys
     capsys.readouterr()
     main([str(run), "--out", str(again)])
     tested, found = (json.loads((folder / "results.json").read_text())["tiny"] for folder in (run, again))
-    assert found == {name: value for name, value in tested.items() if name not in ("weights", "benchmark")}
+    assert found == tested and found["weights"]["checkpoint"] is None
     assert found["controls"].keys() == {"blind", "shuffled"} and found["metrics"]
     assert "tiny, 8 answers" in capsys.readouterr().out
 
@@ -45,6 +46,29 @@ def test_parts_of_a_set_are_put_together_and_files_for_submission_written(tmp_pa
     assert json.loads((tmp_path / "both/results.json").read_text())["captions"]["items"]["image/caption_cider"] == 2
     captions = [{"image_id": number, "caption": "a dog"} for number in (1, 2)]
     assert json.loads((tmp_path / "both/submissions/captions/captions.json").read_text()) == captions
+
+
+def test_weights_and_benchmark_stay_with_the_answers_that_they_belong_to(tmp_path, capsys):
+    asked = {**benchmark("coco").described(), "split": "test"}
+    told = {name: {"weights": {"sha256": name}, "benchmark": asked} for name in ("one", "other")}
+    for name in ("one", "other"):
+        write_results(tmp_path / name, {name: {"": [caption(1, "a dog")], "blind": [caption(1, "a cat")]}}, {name: told[name]})
+    main([str(tmp_path / "one"), str(tmp_path / "other"), "--out", str(tmp_path / "both")])
+    both = json.loads((tmp_path / "both/results.json").read_text())
+    assert {name: {what: both[name][what] for what in told[name]} for name in told} == told
+    assert capsys.readouterr().out.count("coco 1, split test") == 2
+
+
+def test_nothing_is_told_of_answers_that_results_are_not_of(tmp_path):
+    for part in (1, 2):
+        write_results(
+            tmp_path / str(part), {"captions": {"": [caption(part, "a dog")]}}, {"captions": {"weights": {"sha256": "a"}}}
+        )
+    write_predictions(tmp_path / "1/predictions/captions.jsonl", [caption(1, "written by another model")])
+    main([str(tmp_path / "1"), "--out", str(tmp_path / "later")])
+    main([str(tmp_path / "1"), str(tmp_path / "2"), "--out", str(tmp_path / "both")])
+    for folder in ("later", "both"):
+        assert "weights" not in json.loads((tmp_path / folder / "results.json").read_text())["captions"]
 
 
 def test_without_out_nothing_is_written(tmp_path, capsys):

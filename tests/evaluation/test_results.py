@@ -48,7 +48,9 @@ def test_answers_under_controls_go_with_those_that_they_belong_to(tmp_path):
     write_results(
         tmp_path, {"mine": by_control(30, 20, 20), "mine_last_only": {"": answered(YES_NO, 9)}}, weights={"sha256": "a"}
     )
-    write_results(tmp_path, {"mine": {"": answered(YES_NO, 20)}}, weights={"sha256": "a"})
+    write_results(
+        tmp_path, {"mine": {"": answered(YES_NO, 20)}}, dict.fromkeys(("mine", "mine_last_only"), {"weights": {"sha256": "a"}})
+    )
     assert {file.name for file in (tmp_path / "predictions").iterdir()} == {"mine.jsonl", "mine_last_only.jsonl"}
 
 
@@ -83,7 +85,9 @@ def test_the_table_has_a_line_a_score_that_says_whether_it_was_learned():
 
 def test_a_benchmark_stands_in_its_set_s_results_and_above_their_table(tmp_path):
     told = {**benchmark("gqa").described(), "split": "testdev", "shards": "data/gqa"}
-    results = write_results(tmp_path, {"gqa": {"": answered(YES_NO, 20)}, "mine": {"": answered(YES_NO, 20)}}, {"gqa": told})
+    results = write_results(
+        tmp_path, {"gqa": {"": answered(YES_NO, 20)}, "mine": {"": answered(YES_NO, 20)}}, {"gqa": {"benchmark": told}}
+    )
     assert json.loads((tmp_path / RESULTS_FILE).read_text())["gqa"]["benchmark"] == told
     assert "benchmark" not in results["mine"]
     first, heading, _ = results_table(results["gqa"]).splitlines()
@@ -95,11 +99,11 @@ def test_a_benchmark_stands_in_its_set_s_results_and_above_their_table(tmp_path)
 
 def test_results_of_other_sets_stay_where_they_are_of_the_same_weights(tmp_path):
     same, other = ({"checkpoint": "last.ckpt", "sha256": digest} for digest in ("a", "b"))
-    write_results(tmp_path, {"first": {"": answered(YES_NO, 20)}}, weights=same)
-    returned = write_results(tmp_path, {"second": {"": answered(YES_NO, 20)}}, weights=same)
+    write_results(tmp_path, {"first": {"": answered(YES_NO, 20)}}, {"first": {"weights": same}})
+    returned = write_results(tmp_path, {"second": {"": answered(YES_NO, 20)}}, {"second": {"weights": same}})
     both = json.loads((tmp_path / RESULTS_FILE).read_text())
     assert returned.keys() == {"second"} and both.keys() == {"first", "second"} and both["first"]["weights"] == same
-    write_results(tmp_path, {"third": {"": answered(YES_NO, 20)}}, weights=other)
+    write_results(tmp_path, {"third": {"": answered(YES_NO, 20)}}, {"third": {"weights": other}})
     assert json.loads((tmp_path / RESULTS_FILE).read_text()).keys() == {"third"}
 
 

@@ -1,12 +1,13 @@
 """Scores computed again from written answers, without a model: `triscope score runs/lion_joint`.
 
-With the predictions of a test and its controls, the figures are those of the test's `results.json`; which weights and benchmark
-they belong to stands there alone.
+With the predictions of a test and its controls, the figures are those of the test's `results.json`, which also tells which weights
+and benchmark they belong to. Of answers that lie elsewhere, or were put together from several files, that is not known.
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from triscope.data.controls import PLAIN
 from triscope.data.errors import ConfigurationError
@@ -16,6 +17,7 @@ from triscope.evaluation.results import (
     read_answers,
     results_table,
     summarise,
+    told_of,
     write_results,
 )
 
@@ -41,15 +43,23 @@ def main(arguments: list[str]) -> None:
     if options.out is not None and (options.out / RESULTS_FILE).exists():
         found, remedy = f"results ({RESULTS_FILE})", "name a new folder: those of a test are not written over"
         raise ConfigurationError(f"--out {options.out}", found, "a folder without any", remedy)
-    answers = read_answers(prediction_files(options.predictions))
+    files = prediction_files(options.predictions)
+    answers = read_answers(files)
+    told = {name: of_set for name in answers if (of_set := _told(name, files))}
     if options.out is None:
-        results = {name: summarise(by_control) for name, by_control in answers.items()}
+        results = {name: told.get(name, {}) | summarise(by_control) for name, by_control in answers.items()}
     else:
-        results = write_results(options.out, answers)
+        results = write_results(options.out, answers, told)
     for name, result in results.items():
         print(f"{name}, {len(answers[name][PLAIN])} answers\n{results_table(result)}\n")
     if options.out is not None:
         print(options.out)
+
+
+def _told(name: str, files: Sequence[Path]) -> dict[str, Any]:
+    """What is known of a set whose answers are one file."""
+    of_set = [file for file in files if file.stem == name]
+    return told_of(of_set[0]) if len(of_set) == 1 else {}
 
 
 def prediction_files(paths: Sequence[Path]) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from triscope.data.controls import BLIND, CONTROL, PLAIN, SHUFFLED
+from triscope.data.folder import sha256_of
 from triscope.evaluation import sam
 from triscope.evaluation.coco_tools import coco_scores
 from triscope.evaluation.guesses import guess_levels, learned
@@ -71,8 +72,7 @@ def _beside(plain: Sequence[Prediction], changed: Sequence[Prediction]) -> dict[
 def write_results(
     folder: str | Path,
     predictions: Mapping[str, Mapping[str, Sequence[Prediction]]],
-    benchmarks: Mapping[str, Mapping[str, Any]] | None = None,
-    weights: Mapping[str, Any] | None = None,
+    told: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict:
     """Write `results.json` and one file of predictions a set and control; return the results by set.
 
@@ -81,30 +81,42 @@ def write_results(
     Args:
         folder: of the run.
         predictions: by set and control.
-        benchmarks: by set, how it was asked, answered and read (`Benchmark.described`); it stands in the set's results.
-        weights: what was measured: checkpoint, its hash, and where parts started from; stands in every set's results.
+        told: by set, what else stands in its results. `weights`: what was measured, which is checkpoint, its hash, and where
+            parts started from. `benchmark`: how the set was asked, answered and read (`Benchmark.described`).
 
     Captions of groups and stories are also scored as SAM's authors do, in a folder for each task of a set
     (`predictions/SET_TASK`, see `evaluation.sam`). What a benchmark's own evaluation reads is written to `submissions/SET`.
+    Under `answers` stands the hash of the set's predictions, by which `told_of` knows that results are of these.
     """
-    folder = Path(folder)
-    asked = {name: {"benchmark": dict(told)} for name, told in (benchmarks or {}).items()}
-    measured_on = {"weights": dict(weights)} if weights else {}
-    results = {name: measured_on | asked.get(name, {}) | summarise(given) for name, given in predictions.items()}
+    folder, told = Path(folder), told or {}
+    results = {name: dict(told.get(name, {})) | summarise(given) for name, given in predictions.items()}
     for name, by_control in predictions.items():
         if java := coco_scores(by_control[PLAIN]):
             results[name]["coco_evaluation"] = java
         for control, answers in by_control.items():
             write_predictions(folder / PREDICTIONS / f"{name}{'_' if control else ''}{control}.jsonl", answers)
+        results[name]["answers"] = sha256_of(folder / PREDICTIONS / f"{name}.jsonl")
         for task in sorted({answer.row.task for answer in by_control[PLAIN] if is_of_a_group(answer.row.task)}):
             of_task = [answer for answer in by_control[PLAIN] if answer.row.task == task]
             sam.write_scores(folder / PREDICTIONS / f"{name}_{task}", of_task)
         write_submissions(folder / SUBMISSIONS / name, by_control[PLAIN])
-    kept = _of_same_weights(folder / RESULTS_FILE, weights)
+    kept = _of_same_weights(folder / RESULTS_FILE, [result.get("weights") for result in results.values()])
     for name, by_control in predictions.items():
         _forget_other_controls(folder / PREDICTIONS, name, by_control, others=kept.keys() | predictions.keys())
     (folder / RESULTS_FILE).write_text(json.dumps(kept | results, indent=2) + "\n")
     return results
+
+
+def told_of(predictions: Path) -> dict[str, Any]:
+    """What the results beside a set's predictions tell of it: `weights` and `benchmark`, as far as they are known.
+
+    Args:
+        predictions: `predictions/SET.jsonl` of a run; nothing is known of it if other answers were written there since.
+    """
+    file = predictions.parent.parent / RESULTS_FILE
+    result = json.loads(file.read_text()).get(predictions.stem, {}) if file.is_file() else {}
+    known = result.get("answers") == sha256_of(predictions)
+    return {what: result[what] for what in ("weights", "benchmark") if known and what in result}
 
 
 def _forget_other_controls(folder: Path, name: str, by_control: Collection[str], others: Collection[str]) -> None:
@@ -115,10 +127,11 @@ def _forget_other_controls(folder: Path, name: str, by_control: Collection[str],
             file.unlink()
 
 
-def _of_same_weights(file: Path, weights: Mapping[str, Any] | None) -> dict:
-    """The results in a file that were measured on some weights; none if they are not known."""
-    earlier = json.loads(file.read_text()) if weights and file.exists() else {}
-    return {name: result for name, result in earlier.items() if result.get("weights") == weights}
+def _of_same_weights(file: Path, weights: Sequence[Mapping[str, Any] | None]) -> dict:
+    """The results in a file that were measured on some of these weights; none if they are not known."""
+    known = [each for each in weights if each]
+    earlier = json.loads(file.read_text()) if known and file.exists() else {}
+    return {name: result for name, result in earlier.items() if result.get("weights") in known}
 
 
 def read_answers(files: Sequence[Path]) -> dict[str, dict[str, list[Prediction]]]:

@@ -329,13 +329,13 @@ class Stage(lightning.LightningModule):
         self._gather()
         if self.trainer.is_global_zero:
             data = self._loose_trainer.datamodule
-            style = {"prompt_style": asdict(data.prompt_style)}
-            asked = {
-                name: {**benchmark(each.benchmark).described(), "split": each.split, "shards": each.shards, **style}
-                for name, each in data.evaluated["test"].items()
-                if each.benchmark is not None
-            }
-            for name, result in write_results(self.trainer.default_root_dir, self.predictions, asked, self._weights()).items():
+            style, weights = {"prompt_style": asdict(data.prompt_style)}, self._weights()
+            told: dict[str, dict[str, Any]] = {name: {"weights": weights} for name in data.evaluated["test"]}
+            for name, each in data.evaluated["test"].items():
+                if each.benchmark is not None:
+                    described = benchmark(each.benchmark).described()
+                    told[name]["benchmark"] = {**described, "split": each.split, "shards": each.shards, **style}
+            for name, result in write_results(self.trainer.default_root_dir, self.predictions, told).items():
                 print(f"\n{name}\n{results_table(result)}")
 
     def _weights(self) -> dict[str, Any]:
