@@ -45,12 +45,9 @@ def test_a_score_is_learned_only_above_every_control_and_guess(plain, blind, shu
 
 def test_answers_under_controls_go_with_those_that_they_belong_to(tmp_path):
     """An earlier test's stand for other weights; a set that is called like a control is none."""
-    write_results(
-        tmp_path, {"mine": by_control(30, 20, 20), "mine_last_only": {"": answered(YES_NO, 9)}}, weights={"sha256": "a"}
-    )
-    write_results(
-        tmp_path, {"mine": {"": answered(YES_NO, 20)}}, dict.fromkeys(("mine", "mine_last_only"), {"weights": {"sha256": "a"}})
-    )
+    told = {name: {"weights": {"sha256": "a"}} for name in ("mine", "mine_last_only")}
+    write_results(tmp_path, {"mine": by_control(30, 20, 20), "mine_last_only": {"": answered(YES_NO, 9)}}, told)
+    write_results(tmp_path, {"mine": {"": answered(YES_NO, 20)}}, told)
     assert {file.name for file in (tmp_path / "predictions").iterdir()} == {"mine.jsonl", "mine_last_only.jsonl"}
 
 

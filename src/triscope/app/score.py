@@ -1,7 +1,7 @@
 """Scores computed again from written answers, without a model: `triscope score runs/lion_joint`.
 
-With the predictions of a test and its controls, the figures are those of the test's `results.json`, which also tells which weights
-and benchmark they belong to. Of answers that lie elsewhere, or were put together from several files, that is not known.
+With the predictions of a test and its controls, the figures are those of the test's `results.json`, which also tells which
+weights and benchmark they belong to. Of answers that lie elsewhere, or are put together from several files, that is not known.
 """
 
 import argparse
