@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.testing import assert_close
 from transformers import LlavaConfig, LlavaForConditionalGeneration
@@ -117,9 +117,9 @@ def marked(table_WD: Tensor) -> Tensor:
     return torch.cat([table_WD, PATCH, START, END])
 
 
-def whole_folder(base: Path, folder: Path, projector: dict[str, Tensor]) -> Path:
-    """A LLaVA v1 over the tiny language model: one Linear, and marks behind the vocabulary."""
-    weights = load_file(base / "llama" / "model.safetensors")
+def whole_folder(base: Path, folder: Path, projector: dict[str, Tensor], weights: dict[str, Tensor] | None = None) -> Path:
+    """A LLaVA v1 over the tiny language model or a tuned one: one Linear, and marks behind the vocabulary."""
+    weights = dict(weights or load_file(base / "llama" / "model.safetensors"))
     weights |= {name: marked(weights[name]) for name in ("model.embed_tokens.weight", "lm_head.weight")}
     config = json.loads((base / "llama" / "config.json").read_text()) | {"vocab_size": len(weights["lm_head.weight"])}
     return authors_folder(folder, weights | projector, {**config, "mm_use_im_start_end": True})
@@ -160,3 +160,52 @@ def test_a_whole_model_of_the_authors_leaves_the_vocabulary_of_its_base(tmp_path
     main(["import", "llava", str(given), "--model", model, "--out", str(tmp_path / "llava")])
     ours, plain = (load_file(folder / "model.safetensors") for folder in (tmp_path / "llava" / "language", base / "llama"))
     assert ours.keys() == plain.keys() and all(torch.equal(ours[name], plain[name]) for name in plain)
+
+
+# Their difference to a base -------------------------------------------------------------------------------------------
+
+PROJECTOR = {"model.mm_projector.weight": torch.ones(32, 32), "model.mm_projector.bias": torch.ones(32)}
+
+
+def tuned_and_difference(base: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The language model tuned a little, and what that changed."""
+    torch.manual_seed(1)
+    plain = load_file(base / "llama" / "model.safetensors")
+    changes = {name: 0.01 * torch.randn_like(value) for name, value in plain.items()}
+    return {name: value + changes[name] for name, value in plain.items()}, changes
+
+
+@torch.no_grad()
+def test_a_difference_to_its_base_is_the_whole_model(tmp_path):
+    base = prepare(tmp_path)
+    tuned, difference = tuned_and_difference(base)
+    model = ("--model", write_model_file(base, "pvit"))
+    main(["import", "llava", str(whole_folder(base, tmp_path / "a", PROJECTOR, tuned)), *model, "--out", str(tmp_path / "one")])
+    given = whole_folder(base, tmp_path / "b", PROJECTOR, difference)
+    main(["import", "llava", str(given), "--base", str(base / "llama"), *model, "--out", str(tmp_path / "two")])
+
+    one, two = (load_model(tmp_path / name) for name in ("one", "two"))
+    assert_close(two.state_dict(), one.state_dict(), rtol=1e-5, atol=1e-6)
+    assert_close(two.language.model.state_dict(), tuned, rtol=1e-5, atol=1e-6)
+    pixels = torch.randn(2, 3, 28, 28)
+    assert_close(two(batch(pixels)).logits_MV, one(batch(pixels)).logits_MV, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("form", "over", "told"),
+    [
+        ("difference", None, r"a difference to a base; expected a merged model.*--base"),
+        ("tuned", "base", r"found a difference of length .* to a base of .*a merged model needs no --base"),
+        ("difference", "longer", r"expected shapes that fit together"),
+    ],
+)
+def test_a_base_that_does_not_match_is_refused_and_nothing_is_left(form, over, told, tmp_path):
+    base = prepare(tmp_path)
+    tuned, difference = tuned_and_difference(base)
+    given = whole_folder(base, tmp_path / "given", PROJECTOR, tuned if form == "tuned" else difference)
+    options = ("--base", str(base / "llama")) if over else ()
+    if over == "longer":  # a vocabulary of another length
+        save_file({**tuned, "lm_head.weight": marked(tuned["lm_head.weight"])}, base / "llama" / "model.safetensors")
+    with pytest.raises(SystemExit, match=told):
+        main(["import", "llava", str(given), *options, "--model", write_model_file(base, "pvit"), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
