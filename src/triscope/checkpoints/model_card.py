@@ -10,6 +10,7 @@ import yaml
 from triscope.checkpoints.run import Run
 from triscope.checkpoints.slices import MANIFEST_FILE
 from triscope.evaluation.results import RESULTS_FILE, results_table
+from triscope.model import VisualLanguageModel
 from triscope.packaged import PACKAGED, PREFIX
 
 CARD_FILE = "README.md"
@@ -19,6 +20,10 @@ _LICENCES = {  # by a part of the name under which weights are known
     "llama": "Meta's LLaMA licence of that version",
     "llava": "as the LLaMA or Vicuna underneath",
     "eva": "MIT (EVA-CLIP)",
+    "regionclip": "Apache-2.0 (Microsoft)",
+    "rn50x4": "MIT (OpenAI's CLIP)",
+    "clip_vit": "MIT (OpenAI's CLIP)",
+    "vit-l-14": "MIT (OpenAI's CLIP)",
     "smollm": "Apache-2.0",
     "dinov2": "Apache-2.0",
     "bert-base": "Apache-2.0",
@@ -58,7 +63,7 @@ def model_card(run: Run, folder: Path, form: str, notes: list[str]) -> str:
         "## Licences",
         "",
         "- what this run trained: Apache-2.0, as far as the weights and the data underneath allow",
-        *(f"- `{weights}`, frozen: {licence_of(weights)}" for weights in base_weights(run)),
+        *(f"- `{weights}`, {use}: {licence_of(weights)}" for weights, use in base_weights(run).items()),
         "- data: each set keeps its licence",
     ]
     file = run.folder / RESULTS_FILE
@@ -85,12 +90,20 @@ def _stated(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def base_weights(run: Run) -> list[str]:
-    """The weights that the run's model was built on."""
+def base_weights(run: Run) -> dict[str, str]:
+    """The weights that the run's model was built on, and what became of them."""
     arguments = run.config["model"]["init_args"]["model"]["init_args"]
-    vision = (arguments.get("vision") or {}).get("init_args") or {}
-    named = [arguments["language"]["init_args"]["path"], vision.get("weights") or vision.get("tower")]
-    return [str(each) for each in named if each]
+    vision, regions = ((arguments.get(part) or {}).get("init_args") or {} for part in ("vision", "regions"))
+    language = arguments["language"]["init_args"]["path"]
+    is_trained = any(VisualLanguageModel.part_of(name) == "language" for name in run.trained)
+    towers = [vision.get("weights") or vision.get("tower"), regions.get("weights") or regions.get("tower")]
+    frozen = {str(tower): "frozen" for tower in towers if tower}
+    imported = {
+        str(each["checkpoint"]): f"start of {', '.join(each['parts'])}"
+        for each in run.hyper_parameters.get("warm_start") or []
+        if (Path(each["checkpoint"]) / MANIFEST_FILE).is_file()
+    }
+    return {str(language): "trained further" if is_trained else "frozen", **frozen, **imported}
 
 
 def licence_of(weights: str) -> str:
@@ -99,7 +112,7 @@ def licence_of(weights: str) -> str:
         return PACKAGED[weights.removeprefix(PREFIX)].licence
     for folder in (Path(weights), Path(weights).parent):
         if (folder / MANIFEST_FILE).is_file():
-            return json.loads((folder / MANIFEST_FILE).read_text()).get("licence", "see its manifest")
+            return json.loads((folder / MANIFEST_FILE).read_text()).get("licence", "see its card")
         card = folder / CARD_FILE
         if card.is_file() and (stated := re.search(r"^license:\s*(.+)$", card.read_text(), re.MULTILINE)):
             return stated[1].strip()
