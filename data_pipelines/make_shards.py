@@ -9,6 +9,7 @@ Shard k holds what became of the k-th thousand items. So its bytes depend on its
 processes, nor on how often the work was stopped and started again.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -121,7 +122,9 @@ def make_shards(
             shards += [] if part.shard is None else [part.shard]
             progress.update(part.report.samples_read)
     if not shards:
-        found = f"nothing to write; dropped: {dict(report.dropped)}"
+        journal.close()  # the mended annotations shall not be refused as other ones
+        reasons = "; ".join(f"{reason} {count}, such as {report.examples[reason][0]}" for reason, count in report.dropped.items())
+        found = f"nothing to write; dropped: {reasons or 'nothing'}"
         raise TriscopeError(name, found, "at least one sample", "check that annotations and pictures fit")
     _check_unique(keys, folder, shards)
     write_whole(folder / REPORT_FILE, json.dumps(vars(report), indent=1, ensure_ascii=False))
@@ -185,8 +188,10 @@ class _Journal:
         write_whole(self._path(number), json.dumps(vars(part), default=_fields, ensure_ascii=False))
 
     def close(self) -> None:
-        """The set is complete."""
+        """The set is complete, or there is none; a folder in which nothing was written is removed."""
         shutil.rmtree(self.folder / UNFINISHED)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def _path(self, number: int) -> Path:
         return self.folder / UNFINISHED / f"{number:06d}.json"

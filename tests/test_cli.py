@@ -47,8 +47,9 @@ def refused(arguments: list[str]) -> str:
     [
         (("--data.train", '{"nowhere": 1}'), "nowhere"),
         (("--model.init_args.warm_start", '[{"checkpoint": "nowhere.ckpt", "parts": ["qformer"]}]'), r"nowhere\.ckpt"),
+        (("--data.prompt_style.max_prompt_tokens", "1"), r"no sample .* such as this one: .*max_prompt_tokens"),
     ],
-    ids=["missing shards", "missing checkpoint"],
+    ids=["missing shards", "missing checkpoint", "prompts that are too long"],
 )
 def test_a_fit_that_cannot_start_leaves_its_folder_free_for_the_next_try(base, tmp_path, mistake, told):
     arguments = fit_arguments(base, str(base / "shards"), tmp_path / "run", "--run.wandb", "disabled")
@@ -89,19 +90,39 @@ def test_an_unknown_command_is_named(capsys):
 
 
 @pytest.mark.parametrize(
-    ("text", "key"),
+    ("text", "told"),
     [
-        ("model: {init_args: {learnign_rate: 0.1}}", "learnign_rate"),
+        ("model: {init_args: {learnign_rate: 0.1}}", r"'learnign_rate' is not accepted.*Did you mean learning_rate"),
         ("model: {init_args: {model: {init_args: {language: {init_args: {adapter_botleneck: 3}}}}}}", "adapter_botleneck"),
-        ("data: {prompt_style: {tag: true}}", "tag"),
-        ("trainier: {max_steps: 3}", "trainier"),
+        ("data: {prompt_style: {tag: true}}", r"tag'.*Did you mean tags"),
+        ("data: {prompt_style: {tags: softt}}", r"tags\".*'none', 'hard', 'soft'.*softt"),
+        ("trainier: {max_steps: 3}", r"'trainier\.?\w*'.*Did you mean trainer"),
+        ("data: {workers: 1", "Problems parsing config"),
     ],
 )
-def test_an_unknown_key_is_an_error_that_names_it(base, tmp_path, capsys, text, key):
+def test_a_key_or_value_that_is_not_understood_is_told_in_a_line_with_its_file(base, tmp_path, capsys, text, told):
     (tmp_path / "mine.yaml").write_text(text)
-    refused(fit_arguments(base, str(base / "shards"), tmp_path / "run", "-c", str(tmp_path / "mine.yaml")))
-    assert key in capsys.readouterr().err
+    message = refused(fit_arguments(base, str(base / "shards"), tmp_path / "run", "-c", str(tmp_path / "mine.yaml")))
+    assert re.search(told, message) and "mine.yaml" in message and "\n" not in message
+    assert "usage" not in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_what_the_trainer_refuses_is_told_without_a_stack_trace(base, tmp_path):
+    message = refused(fit_arguments(base, str(base / "shards"), tmp_path / "run", "--trainer.max_steps", "-5"))
+    assert message.startswith("triscope fit: trainer: found `max_steps` must be a non-negative integer")
+
+
+def test_a_run_whose_folder_cannot_be_made_is_refused(base, tmp_path):
+    (tmp_path / "file").touch()
+    message = refused(fit_arguments(base, str(base / "shards"), tmp_path / "file" / "run"))
+    assert f"run.folder {tmp_path}/file/run: found" in message and "choose another --run.folder" in message.lower()
+
+
+def test_a_checkpoint_that_is_not_there_is_told_before_a_model_is_built(run_folder, tmp_path):
+    nowhere, run = tmp_path / "nowhere.ckpt", tmp_path / "run"
+    message = refused(["test", "-c", str(run_folder / "config.yaml"), "--ckpt_path", str(nowhere), "--run.folder", str(run)])
+    assert f"checkpoint {nowhere}: found no such file" in message and not run.exists()
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over(base, run_folder):

@@ -2,23 +2,32 @@
 
 import csv
 import importlib
+import inspect
 import os
+import re
 import sys
 import warnings
+from argparse import ArgumentError
+from collections.abc import Sequence
+from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as lightning
 import yaml
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from triscope.callbacks import DataHealth, PartsTable, PictureBoard, RoutingPicture, RunTables, Throughput
 from triscope.callbacks.run_tables import wandb_loggers
 from triscope.checkpoints.folder import folders_as_recipes
-from triscope.checkpoints.whole import WholeCheckpoints
+from triscope.checkpoints.whole import WholeCheckpoints, check_readable
 from triscope.data.datamodule import DataModule
 from triscope.data.errors import ConfigurationError, TriscopeError
+from triscope.data.prompts import PromptStyle
 from triscope.stages import Stage
 from triscope.version import __version__
 
@@ -46,14 +55,22 @@ Each command has --help. Recipes are in conf/recipe, model sizes in conf/model, 
 """
 
 
+TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+_NOISE = re.compile(r"Does not validate|Subtypes:|Errors:|Given value|.*Expected a <class 'NoneType'>")
+
+
 class SaveRunConfig(SaveConfigCallback):
-    """Keeps the resolved configuration in the run's folder once model and data are there: a fit that fails before is no run."""
+    """Keeps the resolved configuration in the run's folder once a model and a batch are there; what fails before is no run."""
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Nothing is kept yet."""
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Save before the first step."""
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        """Save when the first batch is there."""
+        if self.already_saved:
+            return
         super().setup(trainer, pl_module, "fit")
         if trainer.is_global_zero:
             resolved = yaml.safe_load((Path(trainer.default_root_dir) / "config.yaml").read_text())
@@ -75,6 +92,7 @@ class TriscopeCLI(LightningCLI):
             save_config_kwargs={"overwrite": True},
             trainer_defaults={"callbacks": run_callbacks()},
             seed_everything_default=0,
+            parser_kwargs={"exit_on_error": False, **{name: {"exit_on_error": False} for name in TRAINER_COMMANDS}},
         )
         for logger in self.trainer.loggers:
             if isinstance(logger, WandbLogger):
@@ -93,6 +111,13 @@ class TriscopeCLI(LightningCLI):
                 "checkpoint.enable_version_counter": False,  # `last.ckpt` is the last one, in a resumed run too
             }
         )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and look at a checkpoint before Lightning opens it."""
+        super().parse_arguments(parser, args)
+        path = self.config[self.config.subcommand].get("ckpt_path")
+        if path and str(path).endswith(".ckpt") and "://" not in str(path):
+            check_readable(path)
 
     def before_instantiate_classes(self) -> None:
         """Refuse to write a new run over an old one, and put checkpoints into the run's folder."""
@@ -118,8 +143,16 @@ class TriscopeCLI(LightningCLI):
 
 
 def run_loggers(folder: str | Path, wandb: str = "offline") -> list[Logger]:
-    """CSV, and W&B unless it is disabled, in the run's folder."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    """CSV, and W&B unless it is disabled, in the run's folder.
+
+    Raises:
+        ConfigurationError: the folder cannot be made.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        remedy = "choose another --run.folder"
+        raise ConfigurationError(f"run.folder {folder}", str(error), "a folder that can be written to", remedy) from error
     loggers: list[Logger] = [_csv_logger(folder)]
     if wandb != "disabled":
         os.environ.setdefault("WANDB_SILENT", "true")
@@ -163,7 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
             _run("ask", arguments[1:])
         elif command == "fit" and "--plan" in arguments:
             _run("plan", [argument for argument in arguments if argument != "--plan"])
-        elif command in ("fit", "validate", "test", "predict"):
+        elif command in TRAINER_COMMANDS:
             with folders_as_recipes(arguments) as opened:
                 TriscopeCLI(opened)
         elif command in _COMMANDS:
@@ -172,8 +205,34 @@ def main(arguments: list[str] | None = None) -> None:
             print(HELP)
             if command not in ("", "-h", "--help"):
                 raise SystemExit(f"triscope: unknown command {command!r}; the commands are listed above")
+    except ArgumentError as error:
+        raise SystemExit(f"triscope {command}: {misread(error.message, arguments)}") from error
+    except MisconfigurationException as error:
+        remedy = "`triscope doctor` tells what is here"
+        told = ConfigurationError("trainer", str(error).rstrip(".!"), "what Lightning's Trainer takes", remedy)
+        raise SystemExit(f"triscope {command}: {told}") from error
     except TriscopeError as error:
         raise SystemExit(f"triscope {command}: {error}") from error
+
+
+def misread(message: str, arguments: Sequence[str]) -> ConfigurationError:
+    """What the parser of the configuration says, shorter, with where it was given and what may be meant.
+
+    Args:
+        message: of the parser.
+        arguments: of the command line.
+    """
+    lines = [line.strip() for line in message.splitlines() if line.strip() and not _NOISE.match(line.strip())]
+    known = {name for kind in (Stage, DataModule, PromptStyle, lightning.Trainer) for name in inspect.signature(kind).parameters}
+    known |= {"model", "data", "trainer", "run", "checkpoint", "class_path", "init_args"}
+    path = re.search(r"[Oo]ption '([\w.]+)'", message)
+    name = next((name for name in path[1].split(".") if name not in known), "") if path else ""
+    near = get_close_matches(name, sorted(known), n=1)
+    files = [file for flag, file in pairwise(arguments) if flag in ("-c", "--config")]
+    holding = [file for file in files if Path(file).is_file() and name in Path(file).read_text(encoding="utf-8")]
+    where = ", ".join(holding if name and holding else [*files, "the command line"])
+    remedy = f"did you mean {near[0]}" if near else "correct it"
+    return ConfigurationError(where, " ".join(lines), f"keys and values that `triscope {arguments[0]} --help` lists", remedy)
 
 
 def _run(command: str, arguments: list[str]) -> None:

@@ -153,18 +153,10 @@ class ShardedStrategy(ModelParallelStrategy):
         return dict(self._put_together(self._trained()))
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        """Take each process's pieces of the trained parts.
-
-        Raises:
-            ConfigurationError: the checkpoint has other trained parts.
-        """
-        parameters, given = dict(self._trained()), checkpoint["state_dict"]
-        if parameters.keys() != given.keys():
-            apart = sorted(parameters.keys() ^ given.keys())
-            remedy = "resume with the configuration of the run, or name the checkpoint in warm_start"
-            raise ConfigurationError("checkpoint", f"other trained parts (first: {apart[0]})", "those of this stage", remedy)
+        """Take each process's pieces of the trained parts; that the checkpoint has them, the stage has seen."""
+        parameters = dict(self._trained())
         with torch.no_grad():
-            for name, tensor in given.items():
+            for name, tensor in checkpoint["state_dict"].items():
                 parameters[name].copy_(_like(tensor, parameters[name]))
 
     def optimizer_state(self, optimizer: Any) -> dict[str, Any]:

@@ -24,6 +24,9 @@ class Reader(lightning.LightningModule):
     def tokenizers(self):
         return causal_tokenizers()
 
+    def picture_side(self):
+        return 8
+
     def region_sides(self):
         return None
 
@@ -144,6 +147,28 @@ def test_levels_that_are_left_out_are_counted_once_at_the_start(tmp_path, caplog
         batches = list(module.training_loader(causal_tokenizers(), [Level.IMAGE]))
     assert {row.level for batch in batches for row in batch.rows} == {Level.IMAGE}
     assert "1 of 3 conversations are of a level that is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"samples_per_batch": 0}, r"data\.samples_per_batch: found 0; expected 1 or more"),
+        ({"validation_samples": -3}, r"data\.validation_samples: found -3; expected 1 or more"),
+        ({"workers": -1}, r"data\.workers: found -1; expected 0 or more"),
+        ({"box_jitter": 2.0}, r"data\.box_jitter: found 2\.0; expected a share from 0 to 1"),
+    ],
+    ids=str,
+)
+def test_counts_and_shares_that_cannot_be_are_refused(folder, options, told):
+    with pytest.raises(ConfigurationError, match=told):
+        DataModule(train={folder: 1.0}, **options)
+
+
+def test_pictures_of_another_size_than_the_model_s_are_refused_before_they_are_read(folder, tmp_path):
+    trainer = lightning.Trainer(max_steps=1, default_root_dir=tmp_path, logger=False, enable_checkpointing=False)
+    other = DataModule(train={folder: 1.0}, image_size=9, workers=0)
+    with pytest.raises(ConfigurationError, match=r"data\.image_size: found 9; expected 8, as the model's vision tower reads"):
+        trainer.fit(Reader(), other)
 
 
 def test_a_folder_without_shards_is_told(tmp_path):

@@ -203,6 +203,21 @@ def test_a_folder_with_files_is_refused_before_anything_is_read(photos: Path, tm
         convert(MadeUp(photos), tmp_path / "out")
 
 
+class Absent(MadeUp):
+    """None of its pictures is there."""
+
+    def entries(self) -> Iterator[Entry]:
+        for number in range(self.count):
+            yield Entry(f"absent-{number}", (Picture(self.folder / f"absent-{number}.jpg"),), ())
+
+
+def test_what_leaves_nothing_to_write_is_told_with_an_example_and_does_not_stand_in_the_way(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(TriscopeError, match=r"nothing to write; dropped: picture_missing 9, such as .*absent-0"):
+        convert(Absent(photos), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    convert(MadeUp(photos), tmp_path / "out")
+
+
 def test_nothing_to_write_is_an_error(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(TriscopeError, match="nothing to write"):
         convert(MadeUp(photos, count=0), tmp_path / "out")

@@ -14,7 +14,7 @@ from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.model import VisualLanguageModel
 from triscope.stages import ImageLevelStage, MixtureStage, RegionLevelStage
-from triscope.stages.base import REGION_PARTS
+from triscope.stages.base import REGION_PARTS, Stage
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,21 @@ def test_a_run_without_a_number_of_steps_is_refused(folder, shards, tmp_path):
         tiny_trainer(tmp_path, max_steps=-1, max_epochs=1).fit(stage, tiny_data(shards))
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate: found 0; expected more than 0"),
+        ({"learning_rate": -1e-4}, "learning_rate: found -0.0001; expected more than 0"),
+        ({"minimum_learning_rate": -1.0}, "minimum_learning_rate: found -1; expected 0 or more"),
+        ({"warmup_steps": -5}, "warmup_steps: found -5; expected 0 or more"),
+    ],
+    ids=str,
+)
+def test_rates_and_steps_that_cannot_be_are_refused(folder, shards, tmp_path, options, told):
+    with pytest.raises(ConfigurationError, match=rf"model\.init_args\.{told}"):
+        tiny_trainer(tmp_path).fit(ImageLevelStage(lambda: tiny_model(folder), **options), tiny_data(shards))
+
+
 # What trains and what is kept -----------------------------------------------------------------------------------------
 
 
@@ -164,6 +179,22 @@ def test_a_checkpoint_holds_the_trained_parts_only(folder, shards, tmp_path):
     assert state.keys() == {f"model.{name}" for name, _ in stage.trained_parameters()}
     kept = {stage.model.part_of(name.removeprefix("model.")) for name in state}
     assert kept == set(RegionLevelStage.trained_parts) - set(REGION_PARTS)
+
+
+def test_a_checkpoint_of_another_stage_or_size_is_refused(folder, shards, tmp_path):
+    trainer = tiny_trainer(tmp_path)
+    trainer.fit(RegionLevelStage(lambda: tiny_model(folder)), tiny_data(shards))
+    trainer.save_checkpoint(tmp_path / "region.ckpt")
+
+    def loaded(stage: Stage) -> None:
+        tiny_trainer(tmp_path, limit_val_batches=1).validate(stage, tiny_data(shards), ckpt_path=tmp_path / "region.ckpt")
+
+    expected = r"region\.ckpt: found trained parts adapter_region, aggregator, soft_prompt .*; expected adapter_image, qformer"
+    with pytest.raises(ConfigurationError, match=expected):
+        loaded(ImageLevelStage(lambda: tiny_model(folder)))
+    with pytest.raises(ConfigurationError, match=r"shape \(4, 32\); expected .* of shape \(6, 32\)"):
+        loaded(RegionLevelStage(lambda: tiny_model(folder, adapter_bottleneck=6)))
+    loaded(RegionLevelStage(lambda: tiny_model(folder)))
 
 
 @pytest.mark.parametrize(("kind", "level"), [(ImageLevelStage, Level.REGION), (RegionLevelStage, Level.IMAGE)])

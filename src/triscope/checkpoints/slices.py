@@ -114,6 +114,28 @@ def warm_start(model: VisualLanguageModel, path: str | Path, parts: Iterable[str
         model.load_state_dict({name: given[name].to(tensor.dtype) for name, tensor in wanted.items()}, strict=False)
 
 
+def check_trained(model: VisualLanguageModel, given: Mapping[str, Tensor], where: str) -> None:
+    """Whether a checkpoint is one of the stage that a model was made ready for: all that trains, and nothing else.
+
+    Args:
+        model: its parameters say what trains.
+        given: tensors of the checkpoint, by their names in the model.
+        where: for messages.
+
+    Raises:
+        ConfigurationError: a trained tensor that one of the two lacks, or of another shape.
+    """
+    wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if apart := sorted(wanted.keys() ^ given.keys()):
+        found, expected = (", ".join(sorted({model.part_of(name) for name in names})) for names in (given, wanted))
+        remedy = "give the config.yaml of the run that wrote it, or name it in warm_start"
+        raise ConfigurationError(where, f"trained parts {found} (first that differs: {apart[0]})", expected, remedy)
+    for name, tensor in given.items():
+        if tensor.shape != wanted[name].shape:
+            found, expected = (f"{name} of shape {tuple(one.shape)}" for one in (tensor, wanted[name]))
+            raise ConfigurationError(where, found, expected, "use the model size it was trained with")
+
+
 def _misfit(path: str | Path, part: str, found: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(f"warm_start, checkpoint {path}, part {part!r}", found, f"all of part {part!r}", remedy)
 

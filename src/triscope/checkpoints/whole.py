@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from triscope.data.errors import ConfigurationError
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -34,3 +37,19 @@ class WholeCheckpoints(TorchCheckpointIO):
             os.fsync(folder)  # the new name, too
         finally:
             os.close(folder)
+
+
+def check_readable(path: str | Path) -> None:
+    """Whether a checkpoint is there, and whole, at a glance: before a model is built for it.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not Path(path).is_file():
+        found = "no such file"
+    elif not is_zipfile(path):  # the directory of a checkpoint's tensors is at its end
+        found = f"{Path(path).stat().st_size:,} bytes that are no whole checkpoint"
+    else:
+        return
+    remedy = "name the checkpoints/last.ckpt of a run, or copy it again if it was cut off"
+    raise ConfigurationError(f"checkpoint {path}", found, "a file that a run has written", remedy)

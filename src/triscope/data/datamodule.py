@@ -29,7 +29,7 @@ class DataModule(LightningDataModule):
     """Streams batches from folders of shards.
 
     Tokenizers, accepted levels, the size of a region encoder's pictures, and how a benchmark asks come from the stage
-    (`tokenizers()`, `accepted_levels`, `region_sides()`, `asking()`): data is configured without a model.
+    (`tokenizers()`, `accepted_levels`, `picture_side()`, `region_sides()`, `asking()`): data is configured without a model.
 
     Args:
         train: folders of shards (or their addresses: `https://`, `s3://`, `gs://`, `hf://`), with the share of the samples
@@ -59,6 +59,9 @@ class DataModule(LightningDataModule):
         cache_folder: where remote shards are kept.
         cache_gib: how much room they may take; what was longest not read goes first.
         seed: of the order, the mixture and the draws.
+
+    Raises:
+        ConfigurationError: a count or a share that cannot be.
     """
 
     def __init__(
@@ -91,6 +94,22 @@ class DataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        _check_counts(
+            1,
+            image_size=image_size,
+            samples_per_batch=samples_per_batch,
+            evaluation_samples_per_batch=evaluation_samples_per_batch,
+            evaluation_rows=evaluation_rows,
+            conversations_per_image=conversations_per_image,
+            samples_per_epoch=samples_per_epoch,
+            validation_samples=validation_samples,
+            max_pixels=max_pixels,
+            window_shards=window_shards,
+        )
+        _check_counts(0, bad_samples_allowed=bad_samples_allowed, workers=workers)
+        for name, share in (("flip_probability", flip_probability), ("box_jitter", box_jitter)):
+            if not 0 <= share <= 1:
+                raise ConfigurationError(f"data.{name}", str(share), "a share from 0 to 1", "correct it in the recipe")
         self.train = train or {}
         self.evaluated: dict[Split, dict[str, BenchmarkSet]] = {
             "validation": _as_sets(validation),
@@ -312,6 +331,9 @@ class DataModule(LightningDataModule):
         """What the stage and the strategy say. Ranks that hold parts of one model count as one reader."""
         assert self.trainer is not None, "use training_loader() or evaluation_loader() without a trainer"
         stage: Any = self.trainer.lightning_module
+        if stage.picture_side() not in (None, self.image_size):
+            expected = f"{stage.picture_side()}, as the model's vision tower reads"
+            raise ConfigurationError("data.image_size", str(self.image_size), expected, "give both the same size")
         readers = self.trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
         return {
             "tokenizers": stage.tokenizers(),
@@ -355,6 +377,12 @@ class DataModule(LightningDataModule):
 
 
 _SPLIT_OF: dict[str, Split] = {"fit": "validation", "validate": "validation", "test": "test", "predict": "predict"}
+
+
+def _check_counts(least: int, **counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < least:
+            raise ConfigurationError(f"data.{name}", str(count), f"{least} or more", "correct it in the recipe")
 
 
 def _as_sets(folders: dict[str, str | BenchmarkSet] | None) -> dict[str, BenchmarkSet]:

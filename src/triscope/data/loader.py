@@ -53,6 +53,11 @@ class Selection:
     conversations_per_image: int | None = None
     asking: Asking | None = None
 
+    def text(self) -> str:
+        """Which, in words."""
+        levels, tasks = (" or ".join(names or ()) or "any" for names in (self.levels, self.tasks))
+        return f"level {levels} and task {tasks}"
+
 
 class BatchSource(Dataset):
     """Makes the batch of a step; keeps nothing between two.
@@ -131,17 +136,19 @@ class BatchSource(Dataset):
         return None
 
     def _stand_in(self, step: Step) -> EncodedSample:
+        why: Exception | None = None
         for position in itertools.chain(range(step.first, len(self.stream)), range(step.first)):
             try:
                 sample = self.encode(step.after.epoch, position)
-            except (BadSampleError, BadShardError):
+            except (BadSampleError, BadShardError) as error:
+                why = why or error
                 continue  # counted where it is at home
             if sample.rows:
                 return sample
         raise BadShardError(
             ", ".join(self.stream.sets),
-            "no sample with a conversation that can be used",
-            f"conversations of {self.selection}",
+            "no sample with a conversation that can be used" + (f", such as this one: {why}" if why else ""),
+            f"conversations of {self.selection.text()}",
             "check levels and tasks of the data, and lint the shards",
         )
 

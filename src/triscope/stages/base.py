@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from triscope.checkpoints.slices import trained_state, warm_start
+from triscope.checkpoints.slices import check_trained, trained_state, warm_start
 from triscope.components.language import TokenPredictions
 from triscope.data.asking import Asking
 from triscope.data.batch import Batch
@@ -154,8 +154,13 @@ class Stage(lightning.LightningModule):
         """AdamW with a group for every learning rate and weight decay; linear warm-up, then cosine, both by step.
 
         Raises:
-            ConfigurationError: no `trainer.max_steps`, so that the cosine would have no end.
+            ConfigurationError: no `trainer.max_steps`, so that the cosine would have no end; or a number below its least.
         """
+        for name in ("learning_rate", "minimum_learning_rate", "warmup_steps", "weight_decay"):
+            value, is_rate = getattr(self, f"_{name}"), name == "learning_rate"
+            if value < 0 or (is_rate and value == 0):
+                expected = "more than 0" if is_rate else "0 or more"
+                raise ConfigurationError(f"model.init_args.{name}", f"{value:g}", expected, "correct it in the recipe")
         if self.trainer.max_steps < 1:
             raise ConfigurationError(
                 "trainer.max_steps", str(self.trainer.max_steps), "how many steps to train", "set it: the cosine ends there"
@@ -195,6 +200,10 @@ class Stage(lightning.LightningModule):
         """How the benchmark of a name asks."""
         return benchmark(name).asking
 
+    def picture_side(self) -> int | None:
+        """Side of the square pictures that the vision tower reads, if there is one."""
+        return self.model.vision.image_size if self.model.vision is not None else None
+
     def region_sides(self) -> tuple[int, int] | None:
         """Shortest and longest side of the pictures that the model's region encoder reads, if it reads any of its own."""
         return self.model.regions.picture_sides if self.model.regions is not None else None
@@ -203,6 +212,15 @@ class Stage(lightning.LightningModule):
         """Keep trained parts only: a frozen 12B model does not belong into every checkpoint."""
         state = {name.removeprefix("model."): tensor for name, tensor in checkpoint["state_dict"].items()}
         checkpoint["state_dict"] = {f"model.{name}": tensor for name, tensor in trained_state(self.model, state).items()}
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Refuse what another stage or size has trained: loaded by name, it would leave parts as they were initialised.
+
+        Raises:
+            ConfigurationError: the checkpoint has other trained parts than this stage.
+        """
+        given = {name.removeprefix("model."): tensor for name, tensor in checkpoint["state_dict"].items()}
+        check_trained(self.model, given, f"checkpoint {self.trainer.ckpt_path}")
 
     # Learning ---------------------------------------------------------------------------------------------------------
 
