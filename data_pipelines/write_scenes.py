@@ -10,6 +10,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from data_pipelines.engine import in_order
+from data_pipelines.scenes.objects import nouns_of
 from data_pipelines.scenes.samples import album_samples, attribution, scene_samples
 from data_pipelines.scenes.text import text_samples
 from triscope.data.sample import Sample
@@ -99,6 +100,7 @@ def write_scenes(
         ConfigurationError: no such split.
         BadShardError: the folder is not empty.
     """
+    nouns_of(split)  # refuses unknown splits before the folder is made
     make = partial(_make, form, (missing_tags, wrong_tags), seed, split, count)
     with ShardWriter(folder, samples_per_shard) as writer:
         written = Written(writer.counts)

@@ -66,3 +66,4 @@ def test_the_tags_have_the_stated_faults(missing: str, wrong: str, tmp_path: Pat
 def test_an_unknown_split_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="nowhere"):
         write_scenes(tmp_path / "out", "nowhere", 1)
+    assert not list(tmp_path.iterdir())
