@@ -19,6 +19,7 @@ from triscope.checkpoints.tensor_files import TensorSource
 from triscope.cli import main
 from triscope.components.language import LanguageModel
 from triscope.data.errors import ConfigurationError
+from triscope.data.shards import ShardSet
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,16 @@ def test_the_manifest_says_what_was_trained_on_what(exported, base):
     assert manifest["stage"].endswith("MixtureStage")
     assert manifest["steps"] == 4
     assert list(manifest["data"]) == [str(base / "shards")]
+
+
+def test_the_manifest_tells_the_data_as_it_was_when_the_run_began(run, base):
+    shards, elsewhere = base / "shards", base / "elsewhere"
+    read = ShardSet.open(shards).fingerprint
+    shards.rename(elsewhere)
+    try:
+        assert Run.open(run).manifest()["data"] == {str(shards): read}
+    finally:
+        elsewhere.rename(shards)
 
 
 def test_the_card_tells_recipe_data_licences_and_every_score_with_its_controls(exported, base):

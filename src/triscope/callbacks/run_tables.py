@@ -1,5 +1,7 @@
 """What a reader of a W&B run looks up: the parts, the data, and the answers, as tables that can be searched."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -7,6 +9,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from triscope.callbacks.parts_table import parts_rows
+from triscope.checkpoints.run import SETS_FILE
 from triscope.data.controls import PLAIN
 from triscope.data.datamodule import DataModule
 from triscope.evaluation.predictions import Prediction
@@ -18,7 +21,8 @@ SETS = ("split", "folder", "samples", "images", "conversations", "tasks", "finge
 
 class RunTables(lightning.Callback):
     """Logs to W&B, where it is on: `parts/table` and `data/sets` at the start, `answers/validation` after each validation, and
-    `answers/test` after a test.
+    `answers/test` after a test. The sets are also written to `sets.json`: whoever hands the run on tells what it has read, even
+    if another set lies there by then.
 
     Args:
         most_answers: at most so many answers of a validation or test; `predictions/` has all of a test.
@@ -32,9 +36,12 @@ class RunTables(lightning.Callback):
         """The parts and the data of the run."""
         groups = trainer.optimizers[0].param_groups if trainer.optimizers else []
         heads, *parts = parts_rows(stage, groups)
+        sets = set_rows(trainer.datamodule)
+        described = [dict(zip(SETS, row, strict=True)) for row in sets]
+        (Path(trainer.default_root_dir) / SETS_FILE).write_text(json.dumps(described, indent=2) + "\n")
         for logger in wandb_loggers(trainer):
             logger.log_table("parts/table", columns=list(heads), data=[list(row) for row in parts])
-            logger.log_table("data/sets", columns=list(SETS), data=set_rows(trainer.datamodule))
+            logger.log_table("data/sets", columns=list(SETS), data=sets)
 
     @rank_zero_only
     def on_validation_end(self, trainer: lightning.Trainer, stage: Stage) -> None:

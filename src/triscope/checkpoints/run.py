@@ -1,6 +1,7 @@
 """A finished run, as what is exported needs it: its configuration, what it trained, and its model restored."""
 
 import copy
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from triscope.checkpoints.slices import read_slice
 from triscope.data.errors import BadShardError, ConfigurationError
 from triscope.data.shards import ShardSet
 from triscope.model import VisualLanguageModel
+
+SETS_FILE = "sets.json"  # of a run's folder: the sets of shards as they were when it began
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,15 @@ class Run:
             "steps": self.config["trainer"]["max_steps"],
             "learning_rate": self.hyper_parameters["learning_rate"],
             "prompt_style": data["prompt_style"],
-            "data": {folder: _fingerprint(folder) for folder in data["train"] or {}},
+            "data": self._data(),
         }
+
+    def _data(self) -> dict[str, str]:
+        """Hash of each training set when the run began; of a run that did not write it down, as the set is now."""
+        file = self.folder / SETS_FILE
+        if file.is_file():
+            return {each["folder"]: each["fingerprint"] for each in json.loads(file.read_text()) if each["split"] == "train"}
+        return {folder: _fingerprint(folder) for folder in self.config["data"]["train"] or {}}
 
     @property
     def _warm_start(self) -> list[dict[str, Any]]:
