@@ -100,7 +100,8 @@ def test_remembered_boxes_have_short_names_and_may_lie_in_another_picture(talk):
         ("What is 20,10,600,50?", "expected a box inside the picture"),
         ("What is #4?", "<region:4>"),
         ("What is <Region><L1><L2></Region>?", "the mark <Region>"),
-        ("/level picture", "'picture' is not a valid Level"),
+        ("/level picture", "found 'picture'; expected image, region or auto"),
+        ("/turns all", "found 'all'; expected a number, 0 or more"),
     ],
 )
 def test_a_mistake_is_told_and_the_talk_goes_on(talk, line, told):

@@ -70,3 +70,25 @@ def test_the_new_picture_is_tagged_and_the_run_s_model_answers(tmp_path):
     told, *lines = talk.splitlines()
     assert "picture.jpg: 40x30, tags dog 0." in told
     assert [line for line in lines if line.startswith(">")] == ["> What is this?", "> Where is the dog?"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--times", "0"), "--times: found 0; expected 1 or more"),
+        (("--model", "conf/model/lion_mini.yaml"), r"--model conf/model/lion_mini\.yaml: found no such file"),
+        (("--tagger", "nowhere.yaml"), r"--tagger nowhere\.yaml: found no such file"),
+    ],
+    ids=["times", "model", "tagger"],
+)
+def test_what_would_end_the_demo_later_is_told_before_anything_is_written(tmp_path, options, told):
+    with pytest.raises(SystemExit, match=told):
+        main(["demo", "--short", "--run_folder", str(tmp_path / "demo"), *options])
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_folder_with_files_is_left_as_it_is(tmp_path):
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(SystemExit, match=r"--run_folder .*: found files; expected a new or empty folder"):
+        main(["demo", "--short", "--run_folder", str(tmp_path)])
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]

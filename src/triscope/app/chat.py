@@ -107,9 +107,13 @@ class Chat:
             case "/tags":
                 return self._tags(rest)
             case "/level":
+                if rest not in ("", "auto", *Level):
+                    raise ConfigurationError("/level", repr(rest), "image, region or auto", "type /level region")
                 self.level = None if rest == "auto" else Level(rest) if rest else self.level
                 return f"level {self.level or 'by the question'}"
             case "/turns":
+                if rest and not rest.isdecimal():
+                    raise ConfigurationError("/turns", repr(rest), "a number, 0 or more", "type /turns 2")
                 self.turns_shown = int(rest or self.turns_shown)
                 return f"{self.turns_shown} earlier turn(s) are shown"
             case "/prompt":

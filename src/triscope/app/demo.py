@@ -18,6 +18,7 @@ from triscope.app.report import write_report
 from triscope.checkpoints.export import export
 from triscope.checkpoints.naming_tagger import THRESHOLDS_FILE
 from triscope.cli import TriscopeCLI
+from triscope.data.errors import ConfigurationError
 from triscope.data.sample import MARKER
 from triscope.data.shards import ShardSet
 from triscope.evaluation.results import RESULTS_FILE
@@ -97,6 +98,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: %(default)s)")
     parser.add_argument("--tagger", type=Path, metavar="FILE", help="of the last picture; default: what the bridges have named")
     parsed = parser.parse_args(arguments)
+    if parsed.times < 1:
+        raise ConfigurationError("--times", str(parsed.times), "1 or more", "leave it out for the usual demo")
     effort = (SHORT if parsed.short else whole_effort()).times(parsed.times)
     report = demo(parsed.run_folder, parsed.model, effort, parsed.seed, parsed.tagger)
     print(f"\nopen {report}")
@@ -119,7 +122,11 @@ def demo(folder: Path, model: str, effort: Effort, seed: int = 0, tagger: Path |
 
     Returns:
         The report.
+
+    Raises:
+        ConfigurationError: the folder has files, or a file is not there: told before anything is composed.
     """
+    check_start(folder, {"--model": Path(model), "--tagger": tagger})
     started = time.perf_counter()
     packaged_path("dinov2-small")
     compose_scenes(folder / "data", effort)
@@ -143,6 +150,25 @@ def demo(folder: Path, model: str, effort: Effort, seed: int = 0, tagger: Path |
     summary = {**summarise(stages[-1], time.perf_counter() - started, effort), "talk": talk.splitlines()}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return report
+
+
+def check_start(folder: Path, files: dict[str, Path | None]) -> None:
+    """Refuse at once what would end the demo after minutes.
+
+    Args:
+        folder: for what the demo writes.
+        files: that it will read, by option.
+
+    Raises:
+        ConfigurationError: the folder has files, or a file is not there.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        remedy = "name another folder, or remove this one"
+        raise ConfigurationError(f"--run_folder {folder}", "files", "a new or empty folder", remedy)
+    for option, file in files.items():
+        if file is not None and not file.exists():
+            remedy = "correct the path, which begins in the folder that triscope is run in; conf/ is in the repository"
+            raise ConfigurationError(f"{option} {file}", "no such file", "a configuration", remedy)
 
 
 def compose_scenes(folder: Path, effort: Effort) -> None:
