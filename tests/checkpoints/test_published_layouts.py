@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (
+    Blip2Config,
+    Blip2ForConditionalGeneration,
+    InstructBlipConfig,
+    InstructBlipForConditionalGeneration,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
+from transformers.core_model_loading import revert_weight_conversion
 
 from tests.checkpoints.layouts import layout
 from tests.conftest import REPOSITORY, shared
@@ -100,3 +110,48 @@ def test_pvit_at_its_published_size(form, tmp_path):
     becomes = kind.becomes(Given(tmp_path / "given", model_over("pvit_7b", VICUNA_7B, tmp_path), names), tmp_path)
     found = becomes.map.apply(names, becomes.layout, "the layout table")
     assert {entry.target for entry in found.entries} == becomes.layout.keys() and not found.left_out
+
+
+# Hugging Face's folders, of which no table is at hand: their own classes have the names and shapes ---------------------
+
+CLIP_L_336 = {
+    **{"model_type": "clip_vision_model", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24},
+    **{"num_attention_heads": 16, "image_size": 336, "patch_size": 14, "projection_dim": 768},
+}
+ABOVE = {"block above the deepest tap": 16, "final norm, above the deepest tap": 2}
+TIED = {"the same as the language model's input embedding": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "config", "mapped_parameters", "left_out"),
+    [
+        (
+            "llava",
+            LlavaForConditionalGeneration,
+            LlavaConfig(text_config={**VICUNA_7B, "vocab_size": 32064}, vision_config=CLIP_L_336),
+            7_050_828_800,
+            ABOVE,
+        ),
+        ("instructblip", InstructBlipForConditionalGeneration, InstructBlipConfig(text_config=FLAN_T5_XL), 4_022_913_408, TIED),
+        (
+            "instructblip",
+            InstructBlipForConditionalGeneration,
+            InstructBlipConfig(text_config={**VICUNA_7B, "vocab_size": 32001}),
+            7_913_154_944,
+            {},
+        ),
+        ("blip2", Blip2ForConditionalGeneration, Blip2Config(text_config=FLAN_T5_XL), 3_942_391_680, TIED),
+    ],
+    ids=["llava 1.5 7b", "instructblip flan-t5-xl", "instructblip vicuna-7b", "blip-2 flan-t5-xl"],
+)
+def test_hugging_face_s_folders_at_their_published_sizes(kind, model, config, mapped_parameters, left_out, tmp_path):
+    with torch.device("meta"):
+        theirs = model(config)
+    names = revert_weight_conversion(theirs, theirs.state_dict())  # as `save_pretrained` writes them
+    (tmp_path / "given").mkdir()
+    (tmp_path / "out").mkdir()
+    config.save_pretrained(tmp_path / "given")
+    becomes = KINDS[kind].becomes(Given(tmp_path / "given", None, names), tmp_path / "out")
+    found = (becomes.map or KINDS[kind].map).apply(names, becomes.layout, kind)
+    assert sum(entry.shape.numel() for entry in found.entries) == mapped_parameters
+    assert {reason: len(names) for reason, names in found.left_out.items()} == left_out
