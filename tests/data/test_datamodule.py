@@ -4,8 +4,10 @@ import torch
 
 from tests.data.tiny import ask, causal_tokenizers, numbered_shards, sample, write_shards
 from triscope.data.batch import Batch
+from triscope.data.boxes import Box
 from triscope.data.datamodule import DataModule
 from triscope.data.errors import BadShardError, ConfigurationError
+from triscope.data.prompts import PromptStyle
 from triscope.data.sample import Level
 
 
@@ -207,3 +209,20 @@ def test_samples_that_lie_in_no_shards_make_the_same_batch_as_those_that_do(tmp_
     assert made.rows == delivered.rows
     for name in ("pixels_ICHW", "ids_BT", "supervised_BT", "pair_image_N"):
         assert torch.equal(getattr(made, name), getattr(delivered, name)), name
+
+
+def test_boxes_are_jittered_in_training_alone_their_tokens_and_their_text_alike(tmp_path):
+    box = Box(0.2, 0.3, 0.6, 0.9)
+    write_shards(tmp_path / "set", [sample("a", [ask(("What is <region:1>?", "dog"), level=Level.REGION)], boxes=[box])])
+    style = PromptStyle(regions="both", max_prompt_tokens=64)
+    folder, tokenizers = str(tmp_path / "set"), causal_tokenizers()
+    jittered = DataModule(train={folder: 1.0}, image_size=8, workers=0, box_jitter=0.1, prompt_style=style)
+    trained = next(iter(jittered.training_loader(tokenizers)))
+    evaluated = next(iter(jittered.evaluation_loader(folder, tokenizers)))
+
+    for batch in (trained, evaluated):
+        read = tokenizers.language.decode(batch.ids_BT[0].clamp(min=0).tolist()).replace(" ", "")
+        assert f"[{','.join(f'{corner:.3f}' for corner in batch.boxes_G4[0].tolist())}]" in read
+    torch.testing.assert_close(evaluated.boxes_G4, torch.tensor([box.corners]))
+    moved = (trained.boxes_G4 - evaluated.boxes_G4).abs()
+    assert moved.max() > 1e-3 and moved.max() <= 0.1 * 0.6
