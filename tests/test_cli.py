@@ -1,4 +1,6 @@
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import torch
 
 from tests.callbacks.logged import csv_rows
 from tests.tiny_model import fit_arguments, prepare, write_tiny_shards
+from triscope.app.answerer import Answerer
 from triscope.cli import main
 from triscope.data.sample import Level
 
@@ -37,6 +40,27 @@ def refused(arguments: list[str]) -> str:
         main(arguments)
     assert end.value.code not in (0, None)
     return str(end.value.code)
+
+
+# Where parts come from --------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_that_holds_the_warm_started_parts_is_tested_and_talked_to_without_their_source(base, run_folder, tmp_path):
+    """The first run of a chain can be thrown away, though the second one's configuration still names it."""
+    started, second = tmp_path / "started", tmp_path / "second"
+    shutil.copytree(run_folder, started)
+    warm_start = json.dumps([{"checkpoint": str(started), "parts": ["qformer", "adapter_image"]}])
+    more = ("--run.wandb", "disabled", "--model.init_args.warm_start", warm_start)
+    main(fit_arguments(base, str(base / "shards"), second, *more))
+    model = ["-c", str(second / "config.yaml"), "--ckpt_path", str(second / "checkpoints" / "last.ckpt")]
+    main(["test", *model, "--data.controls", "false"])
+    before = json.loads((second / "results.json").read_text())["tiny"]
+    shutil.rmtree(started)
+    main(["test", *model, "--data.controls", "false"])
+    assert json.loads((second / "results.json").read_text())["tiny"] == before
+    assert before["weights"]["warm_start"] == {}
+    assert Answerer.open(model).stage.origin["qformer"] == str(second / "checkpoints" / "last.ckpt")
+    assert "checkpoint" in refused(["test", *model[:2], "--data.controls", "false"])  # nothing else holds them
 
 
 # Nothing half-written -------------------------------------------------------------------------------------------------

@@ -133,6 +133,12 @@ class TriscopeCLI(LightningCLI):
                 f"choose another --run.folder, or resume with --ckpt_path {folder}/checkpoints/last.ckpt",
             )
 
+    def after_instantiate_classes(self) -> None:
+        """Tell the stage what it will be restored from: parts that are whole there need no warm start."""
+        checkpoint = self.config[self.subcommand].get("ckpt_path")
+        if checkpoint and Path(checkpoint).exists():
+            self.model.restored_from = Path(checkpoint)
+
     def instantiate_trainer(self, **kwargs: object) -> lightning.Trainer:
         """The trainer with the run's folder and loggers; what is evaluated later is logged in a folder of its own."""
         folder, wandb = self._get(self.config_init, "run.folder"), self._get(self.config_init, "run.wandb")

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from data_pipelines.vocabulary import write_untrained_language
 from tests.tiny_model import awake, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
-from triscope.checkpoints.slices import MANIFEST_FILE, SLICE_FILE, read_slice, trained_state, warm_start, write_slice
+from triscope.checkpoints.slices import MANIFEST_FILE, SLICE_FILE, read_slice, trained_state, warm_start, whole_parts, write_slice
 from triscope.components.language import LanguageModel
 from triscope.data.errors import ConfigurationError
 from triscope.model import VisualLanguageModel
@@ -83,6 +83,16 @@ def test_a_language_model_with_tied_embeddings_starts_from_its_own_checkpoint(tm
     embeddings = model.language.model.get_input_embeddings().weight
     assert embeddings is model.language.model.get_output_embeddings().weight
     assert torch.equal(embeddings, state["language.model.model.embed_tokens.weight"])
+
+
+def test_a_part_is_whole_in_a_checkpoint_that_holds_every_tensor_of_it(base, trained, tmp_path):
+    state = trained_state(trained)
+    one_of_the_qformer = next(name for name in state if trained.part_of(name) == "qformer")
+    adapters = {name: tensor for name, tensor in state.items() if trained.part_of(name) in ("qformer", "adapter_image")}
+    save_file({name: tensor for name, tensor in adapters.items() if name != one_of_the_qformer}, tmp_path / "some.safetensors")
+    assert whole_parts(tiny_model(base), tmp_path / "some.safetensors") == {"adapter_image"}
+    save_file(adapters, tmp_path / "all.safetensors")
+    assert whole_parts(tiny_model(base), tmp_path / "all.safetensors") == {"adapter_image", "qformer"}
 
 
 def test_a_part_that_the_checkpoint_lacks_is_named_with_those_it_has(base, trained, tmp_path):

@@ -81,6 +81,18 @@ def layout_of(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
     return {prefix + name: tensor for name, tensor in module.state_dict().items() if name not in tied}
 
 
+def whole_parts(model: VisualLanguageModel, path: str | Path) -> set[str]:
+    """The parts of a model of which a checkpoint holds every tensor.
+
+    Args:
+        model: may be on the meta device.
+        path: anything `read_slice` reads.
+    """
+    given = read_slice(path).keys()
+    parts = {model.part_of(name) for name in given}
+    return parts - {model.part_of(name) for name in layout_of(model) if name not in given}
+
+
 def warm_start(model: VisualLanguageModel, path: str | Path, parts: Iterable[str]) -> None:
     """Take whole parts from a checkpoint into a model, by name.
 

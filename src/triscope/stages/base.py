@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from triscope.checkpoints.slices import check_trained, trained_state, warm_start
+from triscope.checkpoints.slices import check_trained, trained_state, warm_start, whole_parts
 from triscope.components.language import TokenPredictions
 from triscope.data.asking import Asking
 from triscope.data.batch import Batch
@@ -96,6 +96,7 @@ class Stage(lightning.LightningModule):
         super().__init__()
         self.strict_loading = False  # checkpoints hold trained parts only
         self.origin: dict[str, str] = {}
+        self.restored_from: Path | None = None  # `--ckpt_path`: what is loaded into the model once it is built
         self.predictions: dict[str, dict[str, list[Prediction]]] = {}  # by set and control
         self.validation_losses: dict[tuple[int, str], RowLoss] = {}  # by set and key
         self.supervised_tokens = 0
@@ -135,9 +136,12 @@ class Stage(lightning.LightningModule):
         if model.language.is_4bit and "language" in self.trained_parts:
             remedy = "set the language model's dtype to float32 or bfloat16"
             raise ConfigurationError("model.language.dtype", "nf4 in a stage that trains the language model", "no 4 bits", remedy)
+        restored = whole_parts(model, self.restored_from) if self.restored_from and self._warm_start else set()
+        self.origin = dict.fromkeys(restored, str(self.restored_from))
         for source in self._warm_start:
-            warm_start(model, source.checkpoint, source.parts)
-            self.origin.update(dict.fromkeys(source.parts, source.checkpoint))
+            if parts := [part for part in source.parts if part not in restored]:
+                warm_start(model, source.checkpoint, parts)
+                self.origin.update(dict.fromkeys(parts, source.checkpoint))
         trained_parts = {*self.trained_parts, *TRAINED_WHERE_PRESENT}
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(model.part_of(name) in trained_parts)
@@ -357,10 +361,11 @@ class Stage(lightning.LightningModule):
                 print(f"\n{name}\n{results_table(result)}")
 
     def _weights(self) -> dict[str, Any]:
-        """What is tested: the checkpoint with its hash, and where the parts that it may not hold come from."""
+        """What is tested: the checkpoint with its hash, and where the parts that it does not hold come from."""
         checkpoint = self.trainer.ckpt_path
+        started = {part: source for part, source in self.origin.items() if source != str(self.restored_from)}
         content = sha256_of(Path(checkpoint)) if checkpoint and Path(checkpoint).is_file() else None
-        return {"checkpoint": checkpoint and str(checkpoint), "sha256": content, "warm_start": dict(self.origin)}
+        return {"checkpoint": checkpoint and str(checkpoint), "sha256": content, "warm_start": started}
 
     def on_predict_epoch_end(self) -> None:
         """Write the answers of all ranks into the run's folder, and show the first."""
