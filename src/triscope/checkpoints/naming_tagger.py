@@ -1,10 +1,10 @@
 """What a run of `NamingStage` has learned, as a tagger's folder: `triscope export RUN --to tagger`.
 
-    FOLDER/tagger.yaml          a `NamingTagger`; paths that begin with ./ lie in the folder
-           tagger.safetensors   the aggregator, and the words it says
-           tokenizer/           the language model's
-           names.txt            of the things in the pictures that the run trained on
-           thresholds.txt       not yet: `python -m data_pipelines calibrate` writes it
+FOLDER/tagger.yaml          a `NamingTagger`; paths that begin with ./ lie in the folder
+       tagger.safetensors   the aggregator, and the words it says
+       tokenizer/           the language model's
+       names.txt            of the things in the pictures that the run trained on
+       thresholds.txt       not yet: `python -m data_pipelines calibrate` writes it
 """
 
 from pathlib import Path

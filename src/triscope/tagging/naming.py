@@ -1,6 +1,6 @@
 """Tags from a model's own naming: what its image tokens say that the picture shows.
 
-    pixels_ICHW --vision, bridge--> tokens_IQD --output embeddings of the language model--> the likeliest cell for each name
+pixels_ICHW --vision, bridge--> tokens_IQD --output embeddings of the language model--> the likeliest cell for each name
 """
 
 from collections.abc import Callable
