@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image as Picture
+from PIL import ImageFile
 
 from tests.data.tiny import ask, sample, write_shards
 from tests.tiny_model import fit_arguments, prepare
@@ -24,6 +25,8 @@ from lmms_eval.models import get_model
 from lmms_eval.tasks import TaskManager
 
 from triscope.app.lmms_eval import Triscope
+
+ImageFile.LOAD_TRUNCATED_IMAGES = False  # lmms-eval sets it where it is imported, and the other tests share the process
 
 GREEDY = {"max_new_tokens": 4, "temperature": 0, "num_beams": 1, "do_sample": False}
 

@@ -18,6 +18,7 @@ import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from PIL import Image as Picture
+from PIL import ImageFile
 from tqdm import tqdm
 
 from triscope.app.answerer import Answerer
@@ -70,6 +71,7 @@ class Triscope(lmms):
 
     def __init__(self, folder: str, batch_size: int | str = 1, device: str | None = None, level: str | None = None) -> None:
         super().__init__()
+        ImageFile.LOAD_TRUNCATED_IMAGES = False  # lmms-eval sets it for the whole process; here a picture cut short is an error
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             expected, remedy = "one", "start it without accelerate or torchrun, with a larger --batch_size"
             raise ConfigurationError("lmms-eval", f"{os.environ['WORLD_SIZE']} processes", expected, remedy)

@@ -386,6 +386,11 @@ def _pretrained_model(path: str, config: PretrainedConfig, dtype: Precision, att
         for name, module in outputs.items():
             if isinstance(module, nn.Linear):  # and not packed already, should transformers come to do it
                 model.set_submodule(name, packed(module))
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # bitsandbytes packs weights anew for some CPUs when it first reads without gradients: a layout that has no backward,
+            # is less exact, and does not exist for matrices narrower than a block.
+            module.support_avx512bf16_for_cpu = False
     return model
 
 
