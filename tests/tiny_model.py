@@ -57,7 +57,7 @@ def prepare(folder: Path, kind: str = "llama") -> Path:
         sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
         language = LlamaForCausalLM(LlamaConfig(**words, **sizes, initializer_range=0.2))
     else:
-        sizes = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+        sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
         language = T5ForConditionalGeneration(
             T5Config(**words, **sizes, feed_forward_proj="gated-gelu", decoder_start_token_id=0, initializer_factor=0.5)
         )
