@@ -1,8 +1,8 @@
 """SAM's central claim at small scale: do images that guide each other while they are read tell more than images read alone?
 
     python -m data_pipelines scenes --images several --split train --count 10000 --out data/albums/train  (val and test likewise)
-    python -m benchmarks.multi_image --out runs/multi_image
-    python -m benchmarks.multi_image --out runs/multi_image --heat_map
+    python -m benchmarks.multi_image
+    python -m benchmarks.multi_image --heat_map
 
 The arms share model, data, order, steps and seeds. `independent` has no link B back to the Q-Former, so that nothing of the other
 images reaches what is read of one; A and the adaptive adjustment, which act through B alone, go with it. Both start from a
@@ -13,7 +13,6 @@ draws the scores.
 Source: Wu et al., "Semantic Alignment for Multimodal Large Language Models" (SAM, arXiv 2408.12867).
 """
 
-import argparse
 import statistics
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -25,13 +24,12 @@ import yaml
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-from benchmarks.naming import named_start
-from triscope.app.arms import NUMBERS_FILE, Arm, compare, on_sets, values_of
+from benchmarks.study import TEST_SET, named_start, on_scenes, study_parser
+from triscope.app.arms import NUMBERS_FILE, Arm, compare, values_of
 from triscope.data.sample import Level
 from triscope.stages import Stage
 
 TASKS = ("shared_element", "story", "story_end")
-TEST_SET = "albums"
 Depths = tuple[int, int]  # l and k
 
 
@@ -46,28 +44,17 @@ class JointStage(Stage):
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; arguments that are not known here go to `triscope fit`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.multi_image",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for runs, arms.md, arms.json and the heat map")
-    parser.add_argument("--model", type=Path, default=Path("conf/model/sam_micro.yaml"), help="default: %(default)s")
-    parser.add_argument("--data", type=Path, default=Path("data/albums"), help="with train, val and test (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=1000, help="of every run (default: %(default)s)")
-    parser.add_argument("--naming_steps", type=int, default=1000, help="of the naming before (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    parser = study_parser("benchmarks.multi_image", __doc__, "conf/model/sam_micro.yaml", "data/albums")
     parser.add_argument("--heat_map", action="store_true", help="l and k instead of the claim, into FOLDER/heat_map")
     parser.add_argument("--score", default="image/shared_element_acc", help="of the heat map (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print arms.json instead of the table")
     asked, fit = parser.parse_known_args(arguments)
     folder = asked.out / "heat_map" if asked.heat_map else asked.out
     folder.mkdir(parents=True, exist_ok=True)
-    model = yaml.safe_load(asked.model.read_text())
+    model = yaml.safe_load(Path(asked.model).read_text())
     arms = arms_by_depth(model, folder) if asked.heat_map else arms_of_the_claim(model, folder)
-    start = named_start(asked.out / "naming", str(asked.model), asked.data, asked.naming_steps, ["qformer"], fit)
-    shared = [*shared_arguments(folder, asked.steps), *on_sets(asked.data, TEST_SET, asked.steps), *start, *fit]
+    start = named_start(asked.out / "naming", asked.model, asked.data, asked.naming_steps, ["qformer"], fit)
+    shared = [*on_scenes("sam_multi_image", asked.model, asked.data, asked.steps), *joint_stage(folder), *start, *fit]
     table = compare(arms, shared, asked.seeds, folder)
     print((folder / NUMBERS_FILE).read_text() if asked.json else table)
     if asked.heat_map:
@@ -120,15 +107,14 @@ def arm_of(name: str, model: dict[str, Any], alignment: dict[str, Any] | None, f
     return Arm(name, ("--model.init_args.model", str(file)))
 
 
-def shared_arguments(folder: Path, steps: int) -> list[str]:
-    """What all arms have in common, but for data and budget."""
+def joint_stage(folder: Path) -> list[str]:
+    """What all arms train, and what they are asked; the file that says so is written into the folder."""
     stage = folder / "stage.yaml"
     stage.write_text(yaml.safe_dump({"model": {"class_path": "benchmarks.multi_image.JointStage"}}))
     return [
-        *("-c", "conf/recipe/sam_multi_image.yaml", "-c", "conf/recipe/on_scenes.yaml", "-c", str(stage)),
-        *("--model.init_args.generation.max_new_tokens", "48"),
-        *("--data.tasks", f"[{', '.join(TASKS)}]", "--data.prompt_style.tags", "none", "--data.prompt_style.placement", "inline"),
-        *("--data.prompt_style.max_prompt_tokens", "256", "--model.init_args.warmup_steps", str(max(1, steps // 10))),
+        *("-c", str(stage), "--model.init_args.generation.max_new_tokens", "48"),
+        *("--data.tasks", f"[{', '.join(TASKS)}]", "--data.prompt_style.placement", "inline"),
+        *("--data.prompt_style.max_prompt_tokens", "256"),
     ]
 
 

@@ -1,22 +1,19 @@
 """What makes a small LION learn to point: one knob at a time, at the same number of steps.
 
     python -m data_pipelines scenes --split train --count 10000 --out data/scenes/train     (val and test likewise)
-    python -m benchmarks.pointing --out runs/pointing
+    python -m benchmarks.pointing
 
 Every arm is LION's stage 2 on questions that are answered by a box or ask about one. `plain` is the recipe as it is. `named`
 starts from an aggregator that has learned to name what covers its cells, which is trained first and costs no pass through the
 language model; the arms behind it change one thing more.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
-from benchmarks.naming import named_start
-from triscope.app.arms import Arm, compare, on_sets
+from benchmarks.study import named_start, on_scenes, study_parser
+from triscope.app.arms import Arm, compare
 
-RECIPES = Path("conf/recipe")
 TASKS = ("pointing", "pointing_attribute", "pointing_relation", "recognition", "description")
 LORA = {"rank": 8, "alpha": 16, "dropout": 0.0, "modules": ["q_proj", "v_proj"]}
 
@@ -37,29 +34,13 @@ def arms(start: Sequence[str]) -> tuple[Arm, ...]:
     )
 
 
-def shared_arguments(model: str, data: Path, steps: int) -> list[str]:
-    """What all arms have in common."""
-    return [
-        *("-c", str(RECIPES / "lion_2_region.yaml"), "-c", str(RECIPES / "on_scenes.yaml"), "--model.init_args.model", model),
-        *(*on_sets(data, "scenes", steps), "--data.tasks", json.dumps(TASKS)),
-        *("--data.prompt_style.tags", "none", "--model.init_args.warmup_steps", str(max(1, steps // 10))),
-    ]
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Train, test, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs, arms.md and arms.json")
-    parser.add_argument("--model", default="conf/model/lion_micro.yaml", help="default: %(default)s")
-    parser.add_argument("--data", type=Path, default=Path("data/scenes"), help="with train, val and test (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=1000, help="of every run (default: %(default)s)")
-    parser.add_argument("--naming_steps", type=int, default=1000, help="of the naming before (default: %(default)s)")
-    parser.add_argument("--samples_per_batch", type=int, default=16, help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
-    asked, more = parser.parse_known_args(arguments)
-    more += ["--data.samples_per_batch", str(asked.samples_per_batch)]
+    asked, more = study_parser("benchmarks.pointing", __doc__, "conf/model/lion_micro.yaml", "data/scenes").parse_known_args(
+        arguments
+    )
     start = named_start(asked.out / "naming", asked.model, asked.data, asked.naming_steps, ["aggregator"], more)
-    shared = [*shared_arguments(asked.model, asked.data, asked.steps), *more]
+    shared = [*on_scenes("lion_2_region", asked.model, asked.data, asked.steps), "--data.tasks", json.dumps(TASKS), *more]
     print(compare(arms(start), shared, asked.seeds, asked.out))
 
 

@@ -1,6 +1,6 @@
 """LION's claim about tags at small scale: no tags, a hard prompt and a soft one, where a share of the tags is wrong.
 
-    python -m benchmarks.tags --out runs/tags
+    python -m benchmarks.tags
 
 composes scenes whose taggers take a share of the names for others, trains LION's image-level stage on each with each kind of
 prompt and several seeds, and writes `tags.md` and `tags.png`, and all scores of each share of wrong tags beside its runs. In a
@@ -10,7 +10,6 @@ same scenes. All runs start from a Q-Former that has learned to name what covers
 Source: Chen et al., "LION" (arXiv 2311.11860): a soft prompt lets the model use right tags and disregard wrong ones.
 """
 
-import argparse
 import statistics
 from pathlib import Path
 
@@ -19,31 +18,20 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-from benchmarks.naming import named_start
+from benchmarks.study import TEST_SET, named_start, on_scenes, study_parser
 from data_pipelines.write_scenes import write_scenes
-from triscope.app.arms import Arm, compare, on_sets, values_of
+from triscope.app.arms import Arm, compare, values_of
 from triscope.data.shards import INDEX_FILE, write_whole
 
 ARMS = tuple(Arm(tags, ("--data.prompt_style.tags", tags)) for tags in ("none", "hard", "soft"))
-TEST_SET = "scenes"
 SCENES = {"train": 2400, "val": 32, "test": 200}
 Values = dict[str, list[float]]  # of one score, by arm: one a seed
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; arguments that are not known here go to `triscope fit`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.tags",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--out", type=Path, default=Path("runs/tags"), metavar="FOLDER", help="(default: %(default)s)")
-    parser.add_argument("--model", default="conf/model/lion_micro.yaml", help="(default: %(default)s)")
+    parser = study_parser("benchmarks.tags", __doc__, "conf/model/lion_micro.yaml", data=None, steps=300)
     parser.add_argument("--wrong", type=float, nargs="+", default=[0.0, 0.2, 0.4, 0.6], metavar="SHARE", help="of the tags")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each kind (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=300, help="of each run (default: %(default)s)")
-    parser.add_argument("--naming_steps", type=int, default=1000, help="of the naming before (default: %(default)s)")
     parser.add_argument("--train_scenes", type=int, default=SCENES["train"], help="(default: %(default)s)")
     parser.add_argument("--test_scenes", type=int, default=SCENES["test"], help="(default: %(default)s)")
     parser.add_argument("--score", default="image/caption_noun_f1", help="shown in the table and the plot (default: %(default)s)")
@@ -52,10 +40,11 @@ def main(arguments: list[str] | None = None) -> None:
     measured: dict[float, Values] = {}
     for share in asked.wrong:
         folder = asked.out / f"wrong_{round(100 * share)}"
-        compose(folder / "scenes", share, counts)
-        start = named_start(asked.out / "naming", asked.model, folder / "scenes", asked.naming_steps, ["qformer"], fit)
-        shared = [*shared_arguments(asked.model, folder / "scenes", asked.steps), *start, *fit]
-        compare(ARMS, shared, range(asked.seeds), folder)
+        scenes = folder / "scenes"
+        compose(scenes, share, counts)
+        start = named_start(asked.out / "naming", asked.model, scenes, asked.naming_steps, ["qformer"], fit)
+        shared = [*on_scenes("lion_1_image", asked.model, scenes, asked.steps), *start, *fit]
+        compare(ARMS, shared, asked.seeds, folder)
         measured[share] = values_of(folder, f"{TEST_SET}: {asked.score}")
     write_report(asked.out, measured, asked.score)
     print((asked.out / "tags.md").read_text())
@@ -66,15 +55,6 @@ def compose(folder: Path, share: float, counts: dict[str, int]) -> None:
     for split, count in counts.items():
         if not (folder / split / INDEX_FILE).is_file():
             write_scenes(folder / split, split, count, missing_tags=share, wrong_tags=share)
-
-
-def shared_arguments(model: str, data: Path, steps: int) -> list[str]:
-    """The image-level stage on scenes: what all arms have in common."""
-    return [
-        *("-c", "conf/recipe/lion_1_image.yaml", "-c", "conf/recipe/on_scenes.yaml"),
-        *("--model.init_args.model", model, "--model.init_args.warmup_steps", str(max(1, steps // 10))),
-        *on_sets(data, TEST_SET, steps),
-    ]
 
 
 def write_report(folder: Path, measured: dict[float, Values], score: str) -> None:

@@ -26,18 +26,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         write_shards(tmp_path / "data" / split, samples)
     return [
         *("--out", str(tmp_path / "out"), "--model", write_model_file(base, "sam"), "--data", str(tmp_path / "data")),
-        *(
-            "--steps",
-            "1",
-            "--naming_steps",
-            "1",
-            "--seeds",
-            "0",
-            "--data.image_size",
-            str(IMAGE_SIZE),
-            "--data.samples_per_batch",
-            "2",
-        ),
+        *("--steps", "1", "--naming_steps", "1", "--seeds", "0"),
+        *("--data.image_size", str(IMAGE_SIZE), "--data.samples_per_batch", "2"),
         *("--data.workers", "0", "--model.init_args.generation.max_new_tokens", "2"),
         *("--trainer.precision", "32-true", "--trainer.plugins", "null"),
     ]
@@ -47,7 +37,7 @@ def test_the_arms_differ_in_the_alignment_alone(command, tmp_path, capsys):
     main([*command, "--json"])
     numbers = json.loads(capsys.readouterr().out[-len((tmp_path / "out" / "arms.json").read_text()) - 1 :])
     assert list(numbers["arms"]) == ["aligned", "independent"]
-    assert "albums: image/shared_element_acc" in numbers["scores"]
+    assert "scenes: image/shared_element_acc" in numbers["scores"]
     aligned, independent = (set(read_slice(tmp_path / "out" / f"{arm}-0")) for arm in numbers["arms"])
     assert independent < aligned and all(".alignment." in name for name in aligned - independent)
 

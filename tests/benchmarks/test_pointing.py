@@ -22,7 +22,7 @@ def test_every_arm_is_trained_and_tested_from_one_naming(tmp_path, capsys):
     main(
         [
             *("--out", str(tmp_path / "out"), "--model", write_model_file(base), "--data", str(tmp_path / "data")),
-            *("--steps", "2", "--naming_steps", "2", "--samples_per_batch", "2", "--seeds", "0"),
+            *("--steps", "2", "--naming_steps", "2", "--data.samples_per_batch", "2", "--seeds", "0"),
             *("--data.image_size", str(IMAGE_SIZE), "--data.workers", "0", "--model.init_args.generation.max_new_tokens", "3"),
         ]
     )

@@ -18,7 +18,7 @@ def test_every_arm_is_trained_and_tested_with_every_seed_and_nothing_is_done_twi
         write_shards(tmp_path / "data" / split, samples)
     command = [
         *("--out", str(tmp_path / "out"), "--model", write_model_file(base, "pvit"), "--data", str(tmp_path / "data")),
-        *("--steps", "2", "--naming_steps", "2", "--samples_per_batch", "2", "--seeds", "0", "1"),
+        *("--steps", "2", "--naming_steps", "2", "--data.samples_per_batch", "2", "--seeds", "0", "1"),
         *("--data.image_size", str(IMAGE_SIZE), "--data.workers", "0", "--model.init_args.generation.max_new_tokens", "3"),
     ]
     main(command)

@@ -51,22 +51,6 @@ class Outcome:
         return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
 
 
-def on_sets(data: Path, test_set: str, steps: int) -> list[str]:
-    """Arguments that all arms of an experiment share: its data and its budget.
-
-    Args:
-        data: with the folders train, val and test.
-        test_set: name under which scores are reported.
-        steps: of every run.
-    """
-    return [
-        *("--run.wandb", "disabled", "--trainer.max_steps", str(steps), "--trainer.val_check_interval", str(steps)),
-        *("--trainer.check_val_every_n_epoch", "null", "--trainer.log_every_n_steps", str(max(1, min(20, steps)))),
-        *("--data.train", json.dumps({str(data / "train"): 1.0}), "--data.validation", json.dumps({test_set: str(data / "val")})),
-        *("--data.test", json.dumps({test_set: str(data / "test")})),
-    ]
-
-
 def values_of(folder: Path, score: str) -> dict[str, list[float]]:
     """A score such as `scenes: region/recognition_acc`, by arm: one value a seed, from what `compare` wrote."""
     by_arm = json.loads((folder / NUMBERS_FILE).read_text())["scores"][score]
