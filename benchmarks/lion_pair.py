@@ -24,7 +24,8 @@ from triscope.components.vision import VisionEncoder
 from triscope.data.batch import Batch
 from triscope.model import VisualLanguageModel
 from triscope.stages import ImageLevelStage, MixtureStage, RegionLevelStage
-from triscope.stages.base import Stage, token_losses
+from triscope.stages.base import Stage
+from triscope.stages.losses import token_losses
 
 STAGES: dict[int, type[Stage]] = {1: ImageLevelStage, 2: RegionLevelStage, 3: MixtureStage}
 BRIDGES = {1: ("qformer",), 2: ("aggregator",), 3: ("qformer", "aggregator")}

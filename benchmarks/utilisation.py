@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.lion_pair import Arm, Work
 from benchmarks.measure import clock_of, in_turns
-from triscope.stages.base import token_losses
+from triscope.stages.losses import token_losses
 
 # Dense bfloat16, from the makers' data sheets; the longest name that a device's begins with counts.
 PEAK_FLOPS = {

@@ -29,9 +29,9 @@ from triscope.components.language import LanguageModel
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.distributed import ShardedStrategy
+from triscope.evaluation.generation import GenerationOptions
 from triscope.model import VisualLanguageModel
 from triscope.stages import MixtureStage
-from triscope.stages.base import GenerationOptions
 
 STEPS, BATCH = 4, 4  # steps of so many samples over all processes
 ALL_RUNS = pytest.mark.parametrize("run", ["ddp 2", "sharded 2", "sharded 4", "sharded t5 2"])

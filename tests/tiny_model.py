@@ -9,6 +9,7 @@ from typing import TypeVar
 import lightning.pytorch as lightning
 import torch
 import yaml
+from lightning.pytorch.loggers import Logger
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
@@ -246,3 +247,18 @@ def fit_arguments(base: Path, shards: str, run: Path, *more: str, recipe: str = 
         *("--data.prompt_style.turn", STYLE.turn, "--model.init_args.generation.max_new_tokens", "4"),
         *more,
     ]
+
+
+class Logged(Logger):
+    """A logger that remembers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_step: dict[int, dict[str, float]] = {}
+
+    name, version = "logged", 0
+
+    def log_hyperparams(self, *_: object, **__: object) -> None: ...
+
+    def log_metrics(self, metrics, step=None) -> None:
+        self.by_step.setdefault(step, {}).update(metrics)

@@ -11,7 +11,7 @@ from triscope.app.plan import LiveBytes, Memory, StepShape, packed_weights, plan
 from triscope.cli import main
 from triscope.components.packing import is_packed
 from triscope.stages import MixtureStage, RegionLevelStage
-from triscope.stages.base import token_losses
+from triscope.stages.losses import token_losses
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.tiny_model import tiny_trainer
 from triscope.checkpoints.folder import load_model, load_stage
 from triscope.cli import main
 from triscope.data.datamodule import DataModule
-from triscope.stages.base import GenerationOptions
+from triscope.evaluation.generation import GenerationOptions
 
 
 def word_per_id(folder: Path, size: int) -> None:

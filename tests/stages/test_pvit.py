@@ -11,7 +11,8 @@ from triscope.checkpoints.slices import trained_state, write_slice
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.stages import RegionAlignmentStage, RegionInstructionStage
-from triscope.stages.base import WarmStart, token_losses
+from triscope.stages.base import WarmStart
+from triscope.stages.losses import token_losses
 
 TOKENS = replace(STYLE, regions="token", tags="none")
 ASKED = sample("a", [ask(("What is <region:1>?", "the dog"), level=Level.REGION)], boxes=[DOG])

@@ -30,7 +30,7 @@ from triscope.data.errors import TriscopeError
 from triscope.data.prompts import PromptStyle
 from triscope.model import VisualLanguageModel
 from triscope.stages import Stage
-from triscope.stages.base import token_losses
+from triscope.stages.losses import token_losses
 
 SAMPLED_BATCHES = 32
 OWN = re.compile(r"\.(?:adapters|lora_\w+)\.")  # in the names of what stands beside the language model's own matrices

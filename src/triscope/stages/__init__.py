@@ -1,6 +1,7 @@
 """Training stages: each says what trains, on which data, from which checkpoints."""
 
-from triscope.stages.base import GenerationOptions, Stage, WarmStart
+from triscope.evaluation.generation import GenerationOptions
+from triscope.stages.base import Stage, WarmStart
 from triscope.stages.language import LanguageStage
 from triscope.stages.lion import ImageLevelStage, MixtureStage, RegionLevelStage
 from triscope.stages.naming import NamingStage
