@@ -41,6 +41,7 @@ from data_pipelines.report import Budget
 from data_pipelines.sources.catalogue import SOURCES
 from data_pipelines.sources.source import Source
 from data_pipelines.tags.correct import correct
+from triscope.arguments import Parser
 from triscope.data.errors import TriscopeError
 from triscope.data.shards import ShardSet, index_folder, write_whole
 
@@ -190,7 +191,7 @@ def run_vocabulary(parsed: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m data_pipelines",
         description="Public data to shards, offline.",
         epilog=(__doc__ or "").partition("\n\n")[2],

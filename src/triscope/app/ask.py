@@ -1,6 +1,5 @@
 """A question about a picture, on the command line: `triscope predict --picture photo.jpg --question "Where is the dog?"`."""
 
-import argparse
 import io
 import json
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image as Picture
 from PIL import UnidentifiedImageError
 
+from triscope.arguments import Parser
 from triscope.data.errors import ConfigurationError
 from triscope.data.region_text import read_regions
 from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag, Turn
@@ -45,7 +45,7 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
         ConfigurationError: no question, a file that is no picture, or a tagger that cannot be built.
         BadSampleError: a box in a question that is none.
     """
-    parser = argparse.ArgumentParser(prog="triscope predict", add_help=False, allow_abbrev=False)
+    parser = Parser(prog="triscope predict", add_help=False, allow_abbrev=False)
     parser.add_argument("--picture", type=Path, action="append", required=True)
     parser.add_argument("--question", action="append", default=[])
     parser.add_argument("--level", type=Level, default=None, help="of the questions; region if it is about a place")

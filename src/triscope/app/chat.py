@@ -9,6 +9,7 @@ from pathlib import Path
 
 from triscope.app.answerer import Answerer
 from triscope.app.ask import UNKNOWN, guess_level, read_picture, said, tagger_of, tags_of
+from triscope.arguments import Parser
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import ConfigurationError, TriscopeError
 from triscope.data.prompts import row_text
@@ -207,7 +208,7 @@ def _pixels(box: Box, image: Image) -> str:
 
 def main(arguments: list[str]) -> None:
     """Talk until the input ends."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="triscope chat",
         description=__doc__,
         epilog="All other arguments are those of `triscope predict`, such as -c and --ckpt_path; without -c the released parts "

@@ -12,6 +12,7 @@ from PIL import Image
 
 from triscope.app.page import page, table
 from triscope.app.runs import CONFIGURATION_FILE, parsed
+from triscope.arguments import Parser
 from triscope.data.errors import ConfigurationError
 from triscope.data.shards import ShardSet
 from triscope.drawing import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR, outlined, outlines
@@ -35,7 +36,7 @@ DIFFERENCE_MEANS = (
 
 def main(arguments: list[str]) -> None:
     """`triscope compare RUN_A RUN_B [--set NAME] [--out FILE]`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="triscope compare", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("first", type=Path, metavar="RUN_A", help="folder of a run that was tested")

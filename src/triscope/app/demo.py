@@ -15,6 +15,7 @@ from triscope.app.answerer import Answerer
 from triscope.app.ask import RELEASED
 from triscope.app.chat import Chat
 from triscope.app.report import write_report
+from triscope.arguments import Parser
 from triscope.checkpoints.export import export
 from triscope.checkpoints.naming_tagger import THRESHOLDS_FILE
 from triscope.cli import TriscopeCLI
@@ -84,7 +85,7 @@ SHORT = Effort(
 
 def main(arguments: list[str]) -> None:
     """Entry point of `triscope demo`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="triscope demo",
         description=__doc__,
         epilog="examples:\n  triscope demo\n  triscope demo --run_folder runs/try --short\n"

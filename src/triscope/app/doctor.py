@@ -1,6 +1,5 @@
 """`triscope doctor`: versions, this machine, which recipes it can train, what is missing, and how to get it."""
 
-import argparse
 import importlib
 import importlib.metadata
 import importlib.util
@@ -16,6 +15,7 @@ from huggingface_hub import try_to_load_from_cache
 from jsonargparse import ArgumentParser
 
 from triscope.app.plan import full_shape, plan_memory
+from triscope.arguments import Parser
 from triscope.data.prompts import PromptStyle
 from triscope.model import VisualLanguageModel
 from triscope.version import __version__
@@ -33,7 +33,7 @@ EXTRAS = {
 
 def main(arguments: list[str]) -> None:
     """Entry point of `triscope doctor`."""
-    parser = argparse.ArgumentParser(prog="triscope doctor", description=__doc__)
+    parser = Parser(prog="triscope doctor", description=__doc__)
     parser.add_argument("--conf", type=Path, default=Path("conf"), help="folder with recipes and models (default: %(default)s)")
     parsed = parser.parse_args(arguments)
     print("\n".join(["Versions", *versions(), "", "This machine", *machine()]))

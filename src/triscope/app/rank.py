@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from triscope.arguments import Parser
 from triscope.data.boxes import BoxSpace
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import MARKER, Sample
@@ -149,7 +150,7 @@ def _scores(parsed: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="triscope rank", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="triscope rank", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="page|scores")
     page = commands.add_parser("page", help="make the page")
     page.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="shards with the instructions")

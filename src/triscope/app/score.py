@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from triscope.arguments import Parser
 from triscope.data.controls import PLAIN
 from triscope.data.errors import ConfigurationError
 from triscope.evaluation.results import (
@@ -30,7 +31,7 @@ examples:
 
 def main(arguments: list[str]) -> None:
     """`triscope score PREDICTIONS... [--out FOLDER]`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="triscope score", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(

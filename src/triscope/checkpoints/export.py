@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from triscope.arguments import Parser
 from triscope.checkpoints.folder import LANGUAGE_FOLDER, QUESTION_TOKENIZER, REGIONS_FILE, VISION_FILE, load_model, write_recipe
 from triscope.checkpoints.import_weights import new_folder, place_of
 from triscope.checkpoints.key_map import KeyMap
@@ -40,7 +41,7 @@ FOLDED_IN_BFLOAT16 = 5e-2  # the sum of a matrix and its LoRA is rounded once mo
 
 def main(arguments: list[str]) -> None:
     """Entry point of `triscope export`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="triscope export",
         description=__doc__,
         epilog="examples:\n"

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from triscope.arguments import Parser
 from triscope.checkpoints.folder import LANGUAGE_FOLDER, REGIONS_FILE, VISION_FILE, write_recipe
 from triscope.checkpoints.key_map import Entry, Mapped
 from triscope.checkpoints.kinds import KINDS, Becomes, Given, Kind
@@ -31,7 +32,7 @@ _LANGUAGE, _TOWER, _REGION_TOWER = "language.model.", "vision.tower.", "regions.
 def main(arguments: list[str]) -> None:
     """Entry point of `triscope import`."""
     kinds = "\n".join(f"  {name:14s}{kind.about}" for name, kind in KINDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="triscope import",
         description="Published weights as parts of ours. Nothing is unpickled beyond plain tensors.",
         epilog=f"kinds:\n{kinds}\n\nexamples:\n"
