@@ -341,6 +341,12 @@ def test_fields_of_the_configuration_can_be_changed_and_misspelt_ones_are_an_err
         LanguageModel(str(folders["t5"]), config_overrides={"dense_act": "gelu"})
 
 
+def test_a_path_that_leads_to_no_model_is_told_with_the_folder_from_where_it_was_seen(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=rf"no model at 'weights/mine' .*seen from {tmp_path}, or a name on the hub"):
+        LanguageModel("weights/mine")
+
+
 @pytest.mark.parametrize(
     ("width", "hidden", "heads", "of_adapters", "of_routers"),
     [(2048, 5120, 32, 96 * 264_257, 48 * 8_192), (4096, 10240, 64, 96 * 528_449, 48 * 16_384)],

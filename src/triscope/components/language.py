@@ -351,7 +351,14 @@ class _TokenStream(BaseStreamer):
 
 def _configuration(path: str, overrides: dict[str, Any]) -> PretrainedConfig:
     """The model's configuration with some fields changed."""
-    config = AutoConfig.from_pretrained(path)
+    try:
+        config = AutoConfig.from_pretrained(path)
+    except OSError as error:
+        raise ValueError(
+            f"language path: found no model at {path!r} ({str(error).splitlines()[0]}); expected a Hugging Face folder, seen "
+            f"from {Path.cwd()}, or a name on the hub where that can be reached. Correct the path, or run the command where it "
+            "leads to the folder."
+        ) from error
     for field, value in overrides.items():
         if not hasattr(config, field):
             raise ValueError(
