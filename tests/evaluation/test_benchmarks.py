@@ -11,6 +11,7 @@ from tests.conftest import REPOSITORY
 from triscope.data.asking import BenchmarkSet
 from triscope.data.errors import ConfigurationError
 from triscope.evaluation.benchmarks import BENCHMARKS, Benchmark, benchmark, first_line, short_answer
+from triscope.evaluation.tasks import measures_of
 
 FILES = sorted((REPOSITORY / "conf" / "data").glob("eval_*.yaml"))
 SETS = {
@@ -58,6 +59,14 @@ def test_the_page_of_results_names_the_sets_of_the_data_files_and_all_of_them():
     cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| ")]
     named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     assert named == {name for _, name in SETS} - {"fine_eval"}  # which people rank
+
+
+def test_the_page_of_results_names_scores_that_its_sets_have():
+    asked = {name: asked for (_, name), asked in SETS.items()}
+    for name, score in re.findall(r"^\| `(\w+)` \| `([\w@.]+)` ", (REPOSITORY / "docs" / "results.md").read_text(), re.MULTILINE):
+        asking = benchmark(asked[name].benchmark or "").asking
+        task = asking.scored_as or asking.task
+        assert score in {f"{task}_{measure.name}" for measure in measures_of(task)}, name
 
 
 # What a benchmark is under a version: a change to its wording, its decoding or its post-processing needs a new version, and a new

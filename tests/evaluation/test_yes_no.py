@@ -52,7 +52,21 @@ def test_whoever_never_says_yes_has_no_precision():
     assert (scores["image/presence_precision"], scores["image/presence_f1"], scores["image/presence_acc"]) == (0.0, 0.0, 0.5)
 
 
+def pair(picture: str, category: str, *said: str) -> list[Prediction]:
+    """Answers to the two questions of MME about a picture, the first of which is to be answered by yes."""
+    truths = enumerate(("yes", "no"))
+    return [
+        Prediction(row(f"{picture}:{number}", "yes_no_pair", (truth,), extra={"category": category}), said[number])
+        for number, truth in truths
+    ]
+
+
 def test_a_pair_of_mme_counts_if_both_questions_are_right():
-    right = [Prediction(row(f"a:{n}", "yes_no_pair", (answer,)), answer) for n, answer in enumerate(("yes", "no"))]
-    half = [Prediction(row(f"b:{n}", "yes_no_pair", (answer,)), "Yes") for n, answer in enumerate(("yes", "no"))]
-    assert values(right + half) == pytest.approx({"image/yes_no_pair_acc": 3 / 4, "image/yes_no_pair_acc_plus": 1 / 2})
+    scores = values(pair("a", "ocr", "yes", "no") + pair("b", "ocr", "Yes", "Yes"))
+    assert (scores["image/yes_no_pair_acc"], scores["image/yes_no_pair_acc_plus"]) == pytest.approx((3 / 4, 1 / 2))
+
+
+def test_the_score_of_mme_counts_every_category_as_much():
+    answers = pair("a", "ocr", "yes", "no") + pair("b", "ocr", "yes", "yes") + pair("c", "count", "no", "yes")
+    official = 100 * (3 / 4 + 1 / 2) + 100 * (0 + 0)  # accuracy and accuracy+ of each, in percent
+    assert values(answers)["image/yes_no_pair_score"] == pytest.approx(official / 400)

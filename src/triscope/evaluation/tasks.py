@@ -7,7 +7,8 @@
     yes_no, statement    acc (of the first `yes` or `no`)  consistency (share of statements that are judged rightly of all
                          their pictures, where samples name their `statement`, as NLVR's do)
     presence     acc  precision  recall  f1  yes_share (POPE)
-    yes_no_pair  acc  acc_plus (both questions about a picture are answered rightly: MME)
+    yes_no_pair  acc  acc_plus (both questions about a picture are answered rightly: MME)  score (the official sum of both over
+                 the categories, as a share of the highest there is)
     circular_choice  acc (a question counts if it is answered rightly in every order of its choices: MMBench)  pass_acc
     direct_answer    acc (min(people who said the same / 3, 1): A-OKVQA)
     dialogue     mrr  recall@1  recall@5  recall@10  mean_rank (the less, the better), of ranked candidates
@@ -103,6 +104,13 @@ def measures_of(task: str) -> tuple[Measure, ...]:
     return MEASURES.get(task, (EXACT,))
 
 
+def task_and_score(name: str) -> tuple[str, str]:
+    """The name of a score in two: `region/pointing` and `acc@0.5` of `region/pointing_acc@0.5`."""
+    scores = sorted({measure.name for measures in (POINTING, *MEASURES.values()) for measure in measures}, key=len, reverse=True)
+    score = next((score for score in scores if name.endswith(f"_{score}")), name.rpartition("_")[2])
+    return name.removesuffix(f"_{score}"), score
+
+
 def is_pointing(task: str) -> bool:
     """Whether a task is answered by a box."""
     return task.startswith("pointing")
@@ -160,6 +168,13 @@ def _mme_plus(predictions: Sequence[Prediction]) -> Items:
     return _all_right(_mme_right(predictions), [picture_of(item.row) for item in predictions])
 
 
+def _mme_score(predictions: Sequence[Prediction]) -> Items:
+    """MME's official score (Fu et al. 2023), the sum of both accuracies over all categories, as a share of the highest."""
+    categories = [(item.row.extra or {}).get("category", "") for item in predictions]
+    both = [_of_each_kind(items, categories) for items in (_mme(predictions), _mme_plus(predictions))]
+    return Items(np.concatenate(both, axis=2).reshape(len(predictions), -1), _mean_of_shares)
+
+
 def _mme_right(predictions: Sequence[Prediction]) -> list[bool]:
     return [yes_no.mme_answer(item.text) == item.row.answers[0] for item in predictions]
 
@@ -185,12 +200,16 @@ def _named(predictions: Sequence[Prediction]) -> Items:
 
 def _named_by_class(predictions: Sequence[Prediction]) -> Items:
     """The mean over kinds of objects of the share of a kind's boxes that are named rightly."""
-    kinds = sorted({_kind(item.row) for item in predictions})
-    number = {kind: column for column, kind in enumerate(kinds)}
-    counts = np.zeros((len(predictions), 2, len(kinds)))
-    for line, (item, is_right) in enumerate(zip(predictions, _named_right(predictions), strict=True)):
-        counts[line, :, number[_kind(item.row)]] = is_right, 1
+    counts = _of_each_kind(_named(predictions), [_kind(item.row) for item in predictions])
     return Items(counts.reshape(len(predictions), -1), _mean_of_shares)
+
+
+def _of_each_kind(items: Items, kinds: Sequence[str]) -> np.ndarray:
+    """What each row adds to the share of its own kind, and of no other: (rows, 2, kinds)."""
+    numbers = {kind: number for number, kind in enumerate(sorted(set(kinds)))}
+    counts = np.zeros((len(kinds), 2, len(numbers)))
+    counts[np.arange(len(kinds)), :, [numbers[kind] for kind in kinds]] = items.statistics
+    return counts
 
 
 def _mean_of_shares(sums: np.ndarray) -> float:
@@ -307,7 +326,7 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
         Measure("f1", partial(_presence, yes_no.f1)),
         Measure("yes_share", partial(_presence, yes_no.yes_share)),
     ),
-    "yes_no_pair": (Measure("acc", _mme), Measure("acc_plus", _mme_plus)),
+    "yes_no_pair": (Measure("acc", _mme), Measure("acc_plus", _mme_plus), Measure("score", _mme_score)),
     "circular_choice": (Measure("acc", _circular), Measure("pass_acc", _exact, judges_one_answer=True)),
     "direct_answer": (Measure("acc", _direct),),
     "exact_question": (Measure("acc", _official_gqa),),
