@@ -3,6 +3,7 @@
 import csv
 import importlib
 import inspect
+import json
 import os
 import re
 import sys
@@ -21,7 +22,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from triscope.callbacks import DataHealth, PartsTable, PictureBoard, RoutingPicture, RunTables, Throughput
+from triscope.callbacks import ChartsByTask, DataHealth, PartsTable, PictureBoard, RoutingPicture, RunTables, Throughput
 from triscope.callbacks.run_tables import wandb_loggers
 from triscope.checkpoints.folder import folders_as_recipes
 from triscope.checkpoints.whole import WholeCheckpoints, check_readable
@@ -29,7 +30,7 @@ from triscope.data.datamodule import DataModule
 from triscope.data.errors import ConfigurationError, TriscopeError
 from triscope.data.prompts import PromptStyle
 from triscope.stages import Stage
-from triscope.version import __version__
+from triscope.version import CODE_FILE, code_version
 
 HELP = """\
 triscope: language models that see the whole image, its regions, and several images at once
@@ -60,7 +61,8 @@ _NOISE = re.compile(r"Does not validate|Subtypes:|Errors:|Given value|.*Expected
 
 
 class SaveRunConfig(SaveConfigCallback):
-    """Keeps the resolved configuration in the run's folder once a model and a batch are there; what fails before is no run."""
+    """Keeps the resolved configuration, and which code it is, in the run's folder once a model and a batch are there: what fails
+    before is no run."""
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Nothing is kept yet."""
@@ -73,9 +75,11 @@ class SaveRunConfig(SaveConfigCallback):
             return
         super().setup(trainer, pl_module, "fit")
         if trainer.is_global_zero:
-            resolved = yaml.safe_load((Path(trainer.default_root_dir) / "config.yaml").read_text())
+            folder, code = Path(trainer.default_root_dir), code_version()
+            (folder / CODE_FILE).write_text(json.dumps(code, indent=2) + "\n")
+            resolved = yaml.safe_load((folder / "config.yaml").read_text())
             for logger in wandb_loggers(trainer):
-                logger.experiment.config.update({"triscope": __version__, "configuration": resolved}, allow_val_change=True)
+                logger.experiment.config.update({"code": code, "configuration": resolved}, allow_val_change=True)
 
 
 class TriscopeCLI(LightningCLI):
@@ -163,7 +167,7 @@ def run_loggers(folder: str | Path, wandb: str = "offline") -> list[Logger]:
     if wandb != "disabled":
         os.environ.setdefault("WANDB_SILENT", "true")
         online = wandb == "online"  # checkpoints are then kept there too, as artifacts
-        logger = WandbLogger(name=str(folder), project="triscope", save_dir=folder, offline=not online, log_model=online)
+        logger = ChartsByTask(name=str(folder), project="triscope", save_dir=folder, offline=not online, log_model=online)
         loggers.append(logger)
     return loggers
 

@@ -55,6 +55,7 @@ def write_run(folder: Path) -> Path:
     (folder / "pictures" / "board").mkdir(parents=True)
     (folder / "pictures" / "routing").mkdir()
     (folder / "config.yaml").write_text("model:\n  class_path: triscope.stages.RegionStage\nnote: <b>5 & 6</b>\n")
+    (folder / "code.json").write_text('{"version": "0.0.9", "files": "0123456789ab", "commit": "abcdef-dirty"}')
     (folder / "metrics.csv").write_text(METRICS)
     (folder / "parts.txt").write_text(PARTS)
     (folder / "dropped.txt").write_text("rank 0, step 3: sample <7>: found no picture\n")
@@ -142,6 +143,12 @@ def colors(chart: str) -> dict[str, str]:
     """The colour of each name in a chart's legend."""
     found = re.findall(r'<line [^>]*stroke="(#\w+)"[^>]*/></svg>(\w+)', chart.partition('class="legend"')[2])
     return {name: color for color, name in found}
+
+
+def test_the_code_that_trained_a_run_is_told(run_folder: Path) -> None:
+    assert "Code: version 0.0.9, files 0123456789ab, commit abcdef-dirty" in report(run_folder)
+    (run_folder / "code.json").unlink()
+    assert "Code: not written down" in report(run_folder)
 
 
 def test_a_name_has_one_colour_in_all_charts_that_are_read_together(run_folder: Path) -> None:

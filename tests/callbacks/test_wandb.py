@@ -6,8 +6,9 @@ import wandb
 from PIL import Image
 
 from tests.callbacks.logged import csv_rows, wandb_config, wandb_history
+from triscope.callbacks.charts import chart_name
 from triscope.cli import main
-from triscope.version import __version__
+from triscope.version import CODE_FILE, code_version
 
 EVERY_STEP = {
     "train/loss",
@@ -41,7 +42,7 @@ def test_each_validation_is_logged_with_scores_and_pictures(run_folder):
     history = wandb_history(run_folder)
     validations = [row for row in history if "validation/loss" in row]
     assert len(validations) == 2
-    assert all({"validation/image/vqa_acc", "validation/region/pointing_acc@0.5"} <= row.keys() for row in validations)
+    assert all({"quality image vqa/acc", "quality region pointing/acc@0.5"} <= row.keys() for row in validations)
     (media,) = run_folder.glob("wandb/offline-run-*/files")
     for name in ("board", "routing"):
         logged = [row for row in history if any(key.startswith(f"pictures/{name}") for key in row)]
@@ -66,6 +67,15 @@ def test_the_csv_file_says_the_same(run_folder):
         return [row["train/loss"] for row in rows if "train/loss" in row]
 
     assert losses(csv_rows(run_folder)) == losses(wandb_history(run_folder))
+
+
+def test_charts_are_grouped_by_what_stands_before_the_first_slash(run_folder):
+    groups = {name.partition("/")[0] for row in wandb_history(run_folder) for name in row if "/" in name}
+    quality = {"quality image vqa", "quality region pointing"}
+    watched = {"learning", "train", "validation", "data", "speed", "routing", "pictures", "parts", "answers", "trainer"}
+    assert groups == watched | quality
+    assert chart_name("validation/mine/image/yes_no_acc") == "quality mine image yes_no/acc"
+    assert chart_name("validation/loss_vqa") == "validation/loss_vqa"
 
 
 def test_a_run_is_finished_so_that_the_next_one_is_another(run_folder):
@@ -103,7 +113,7 @@ def test_the_answers_of_a_test_can_be_searched(run_folder):
     assert {row[7] for row in answers["data"]} <= {answer["key"] for answer in written}
 
 
-def test_configuration_and_version_are_kept(run_folder):
+def test_configuration_and_code_version_are_kept(run_folder):
     kept = wandb_config(run_folder)
-    assert kept["triscope"] == __version__
+    assert kept["code"] == json.loads((run_folder / CODE_FILE).read_text()) == code_version()
     assert kept["configuration"]["trainer"]["max_steps"] == 4

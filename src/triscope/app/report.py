@@ -1,6 +1,7 @@
 """One HTML file that shows what runs did: scores beside what needs no sight, curves, pictures, parts and configuration."""
 
 import argparse
+import json
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,11 @@ from pathlib import Path
 from triscope.app.line_chart import Point, line_chart
 from triscope.app.page import page, picture, table, with_links
 from triscope.app.runs import CONFIGURATION_FILE, Run, find_runs, parsed, read_runs, results_of
+from triscope.arguments import Parser
 from triscope.drawing import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR
 from triscope.evaluation.results import LEARNED_IN_WORDS
-from triscope.evaluation.tasks import MEASURES, POINTING
-from triscope.version import __version__
+from triscope.evaluation.tasks import task_and_score
+from triscope.version import CODE_FILE, __version__
 
 ATTRIBUTION_FILE = "ATTRIBUTION"
 LOSSES = ("train/loss", "validation/loss")
@@ -42,7 +44,7 @@ examples:
 
 def main(arguments: list[str]) -> None:
     """`triscope report RUN... [--out FILE]`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="triscope report", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run, or a folder of runs")
@@ -235,7 +237,7 @@ def _comparison(runs: Sequence[Run]) -> str:
 
 def _title(column: str) -> str:
     """Of a chart that several runs share; it can be broken where it is long."""
-    return column if column in LOSSES else " ".join(_task_and_score(column.removeprefix("validation/")))
+    return column if column in LOSSES else " ".join(task_and_score(column.removeprefix("validation/")))
 
 
 # A run ----------------------------------------------------------------------------------------------------------------
@@ -266,7 +268,7 @@ def _charts(run: Run) -> str:
         elif name.startswith("loss"):
             panels["loss"][f"{kind}{name.removeprefix('loss')}"] = points
         elif kind == "validation":
-            task, score = _task_and_score(name)
+            task, score = task_and_score(name)
             panels[f"{task} {score}" if _is_cider(score) else task][score] = points
         elif kind == "learning":
             quantity, _, group = name.partition("/")
@@ -280,13 +282,6 @@ def _charts(run: Run) -> str:
         line_chart(panel, panels[panel], _unit(panel), among=tasks if panel.endswith("by task") else ()) for panel in ordered
     ]
     return f'<div class="charts">{"".join(drawn)}</div>' if drawn else "<p>No metrics were logged.</p>"
-
-
-def _task_and_score(name: str) -> tuple[str, str]:
-    """`region/pointing_acc@0.5` as `region/pointing` and `acc@0.5`."""
-    scores = sorted({measure.name for measures in (POINTING, *MEASURES.values()) for measure in measures}, key=len, reverse=True)
-    score = next((score for score in scores if name.endswith(f"_{score}")), name.rpartition("_")[2])
-    return name.removesuffix(f"_{score}"), score
 
 
 def _unit(panel: str) -> str:
@@ -372,7 +367,13 @@ def _configuration(run: Run) -> str:
     file = run.folder / CONFIGURATION_FILE
     if not file.exists():
         return "<p>No configuration was saved.</p>"
-    return _folded(f"{CONFIGURATION_FILE}, as resolved", file.read_text(encoding="utf-8"))
+    return f'<p class="quiet">{_code(run)}</p>' + _folded(f"{CONFIGURATION_FILE}, as resolved", file.read_text(encoding="utf-8"))
+
+
+def _code(run: Run) -> str:
+    """Which code has trained the run."""
+    told: dict[str, str] = parsed(run.folder / CODE_FILE, json.loads, {})
+    return escape("Code: " + (", ".join(f"{what} {value}" for what, value in told.items()) or "not written down"))
 
 
 def _folded(summary: str, text: str) -> str:
