@@ -169,7 +169,7 @@ class Work:
         picture_a_row: whether every row has a picture of its own, though it is the same: as without this project's batches.
         causal: a Llama in the place of our T5, and the aggregator's tokens before those of the Q-Former.
         share_prefix: as in `VisualLanguageModel`.
-        cache_folder: as in `VisionEncoder`.
+        cache_folder, compiled: as in `VisionEncoder`.
         tower: our vision encoder.
         sent: how pictures come to the device of ours: once before all steps, or in each step, as bytes or as floats.
     """
@@ -184,6 +184,7 @@ class Work:
     causal: bool = False
     share_prefix: bool = False
     cache_folder: str | None = None
+    compiled: bool = False
     tower: type[VisionEncoder] = VisionEncoder
     sent: Literal["once", "bytes", "floats"] = "once"
 
@@ -326,7 +327,7 @@ def our_model(work: Work) -> VisualLanguageModel:
             partial(
                 VisualLanguageModel,
                 language=partial(LanguageModel, folder, **language),
-                vision=partial(work.tower, **tower, **precision, cache_folder=work.cache_folder),
+                vision=partial(work.tower, **tower, **precision, cache_folder=work.cache_folder, compiled=work.compiled),
                 bridges=dict(reversed(bridges.items())) if work.causal else bridges,
                 soft_prompt=SoftPrompt,
                 share_prefix=work.share_prefix,

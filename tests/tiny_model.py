@@ -207,7 +207,8 @@ def write_model_file(folder: Path, system: str = "lion") -> str:
         "image_projector": part("components.linear", "LinearBridge", markers=True),
     }
     tower = {"tower": TOWER["tower"], "image_size": IMAGE_SIZE, "taps": list(TOWER["taps"]), "tower_options": TOWER_OPTIONS}
-    vision = {**tower, "weights": str(folder / "tower.safetensors"), "pool": 1, "dtype": "float32", "cache_folder": None}
+    kept = {"dtype": "float32", "cache_folder": None, "compiled": False}
+    vision = {**tower, "weights": str(folder / "tower.safetensors"), "pool": 1, **kept}
     model = part(
         "model",
         "VisualLanguageModel",

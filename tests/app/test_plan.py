@@ -87,6 +87,15 @@ def test_a_plan_is_printed_and_nothing_is_started(base, tmp_path, capsys):
     assert not run.exists()
 
 
+def test_a_tower_that_would_be_compiled_is_planned_all_the_same(base, tmp_path, capsys):
+    told = []
+    for compiled in ("false", "true"):
+        option = ("--model.init_args.model.init_args.vision.init_args.compiled", compiled)
+        main([*fit_arguments(base, str(base / "shards"), tmp_path / "run", *option), "--plan"])
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1] and "in all" in told[0]
+
+
 def test_a_plan_without_the_data_says_so(base, tmp_path, capsys):
     main([*fit_arguments(base, str(tmp_path / "nowhere"), tmp_path / "run"), "--plan"])
     assert "the data is not here" in capsys.readouterr().out

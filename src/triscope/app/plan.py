@@ -177,7 +177,7 @@ def _step_bytes(model: VisualLanguageModel, shape: StepShape, autocast: bool) ->
     """The peak of a step of training, without weights and moments."""
     packed = [parameter for name, parameter in model.named_parameters() if name in packed_weights(model)]
     unpacked = max((parameter.numel() * 2 for parameter in packed), default=0)  # one matrix at a time, in bfloat16
-    with FakeTensorMode() as fake:
+    with FakeTensorMode() as fake, torch.compiler.set_stance("force_eager"):
         _fill(model, fake)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained)

@@ -40,6 +40,8 @@ class VisionEncoder(nn.Module):
         dtype: precision of the tower and of its features; "auto" is bfloat16 where this machine is fast at it, else float32.
         cache_folder: keep the features of uint8 pictures here, and read them instead of encoding a picture again; see
             `FeatureCache`. None keeps nothing.
+        compiled: let `torch.compile` make one kernel of what a block does beside its products, at the first pictures. Takes a
+            compiler of C++ on a CPU, and Triton on a GPU.
         tower_options: sizes that differ from the named tower's (timm arguments, or fields of open_clip's `vision_cfg`).
 
     Attributes:
@@ -63,6 +65,7 @@ class VisionEncoder(nn.Module):
         pool: int = 1,
         dtype: Literal["float32", "bfloat16", "auto"] = "float32",
         cache_folder: str | None = None,
+        compiled: bool = False,
         tower_options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -76,6 +79,9 @@ class VisionEncoder(nn.Module):
         if weights is not None and not next(self.tower.parameters()).is_meta:
             _load(self.tower, Path(resolve(weights)))
         self.requires_grad_(False).eval().to(chosen_dtype(dtype))
+        if compiled:
+            for block in _blocks(self.tower):  # alike, so that one is compiled for all
+                block.compile()
         self.cache = None
         if cache_folder is not None and not next(self.tower.parameters()).is_meta:
             shape = (len(self.taps), self.patches, self.width)
