@@ -58,6 +58,13 @@ def test_the_mixture_is_the_weighted_sum_of_its_adapters():
     torch.testing.assert_close(mixture(x, levels), expected)
 
 
+def test_a_token_alone_is_routed_as_among_others():
+    mixture, x = awake(AdapterMixture(WIDTH, bottleneck=4)), rows(6)
+    levels = torch.tensor([IMAGE, REGION])  # three beams each
+    torch.testing.assert_close(mixture(x[:, :1], levels), mixture(x, levels)[:, :1])
+    assert mixture(x[:, :1].bfloat16(), levels).dtype == torch.bfloat16
+
+
 def test_rows_that_are_no_multiple_of_the_levels_are_an_error():
     with pytest.raises(ValueError, match="3 rows and 2 levels"):
         AdapterMixture(WIDTH)(rows(3), torch.tensor([0, 1]))

@@ -89,6 +89,10 @@ class AdapterMixture(nn.Module):
                 f"adapters: found {x_BTD.shape[0]} rows and {level_B.shape[0]} levels; expected one level a row, or "
                 "the same number of beams for every row. Give level_B one entry for each row of the batch."
             )
+        if spans is None and x_BTD.shape[1] == 1:  # of an answer that is being written: matrices a level would cost more
+            level_B = level_B.repeat_interleave(x_BTD.shape[0] // level_B.shape[0])
+            gains = [self.router[level][level_B, None] for level in self.adapters]
+            return torch.stack([gain * a(x_BTD) for gain, a in zip(gains, adapters, strict=True)]).sum(0).to(x_BTD.dtype)
         # One wide bottleneck for all adapters. Scale, routing and Up are linear, so they fold into one (R, D) matrix a
         # level: routing then costs nothing per token and stores no adapter's output for the backward pass.
         dtype = x_BTD.dtype
