@@ -9,7 +9,10 @@ from PIL import Image
 from triscope.app.line_chart import line_chart
 from triscope.app.report import main, write_report
 from triscope.app.runs import read_runs
+from triscope.data.batch import Row
 from triscope.data.errors import ConfigurationError
+from triscope.data.sample import Level
+from triscope.evaluation.predictions import Prediction, write_predictions
 
 METRICS = """\
 learning/gradient_norm,"learning/rate/adapter_image+adapter_region+aggregator+qformer+soft_prompt, decay 0",\
@@ -58,6 +61,10 @@ def write_run(folder: Path) -> Path:
     (folder / "code.json").write_text('{"version": "0.0.9", "files": "0123456789ab", "commit": "abcdef-dirty"}')
     (folder / "metrics.csv").write_text(METRICS)
     (folder / "parts.txt").write_text(PARTS)
+    row = Row(key="a:0", task="yes_no", level=Level.REGION, prompt="Is <region:1> a dog?", answers=("yes",))
+    write_predictions(folder / "predictions" / "scenes.jsonl", [Prediction(row, "no & yes")])
+    read = {"split": "train", "folder": "data/dogs", "samples": 2400, "images": 2400, "conversations": 4800}
+    (folder / "sets.json").write_text(json.dumps([read | {"tasks": "yes_no 4800", "fingerprint": "0123456789abcdef" * 4}]))
     (folder / "dropped.txt").write_text("rank 0, step 3: sample <7>: found no picture\n")
     (folder / "results.json").write_text(json.dumps(RESULTS))
     (folder / "ATTRIBUTION").write_text("Drawings by <Ada>: https://creativecommons.org/licenses/by-sa/4.0/\n")
@@ -151,6 +158,16 @@ def test_the_code_that_trained_a_run_is_told(run_folder: Path) -> None:
     assert "Code: not written down" in report(run_folder)
 
 
+def test_answers_of_a_test_and_the_data_that_was_read_are_tables(run_folder: Path) -> None:
+    html = report(run_folder)
+
+    assert "test set scenes: 1 of 1 answers" in html
+    answer = words(rows_of(html)["Is <region:1> a dog?"])
+    assert [part.strip() for part in answer.split("  ") if part] == ["Is <region:1> a dog?", "no & yes", "yes", "yes_no", "a:0"]
+    told = words(rows_of(html)["data/dogs"])
+    assert "2,400" in told and "yes_no 4800" in told and "0123456789ab" in told and "cdef" not in told
+
+
 def test_a_name_has_one_colour_in_all_charts_that_are_read_together(run_folder: Path) -> None:
     charts = dict(re.findall(r'<figure class="chart"><figcaption>(.*?)</figcaption>(.*?)</figure>', report(run_folder)))
     train, validation = (colors(charts[f"{split} loss by task"]) for split in ("train", "validation"))
@@ -178,9 +195,16 @@ def test_missing_pieces_are_named(tmp_path: Path) -> None:
     html = report(tmp_path / "bare")
 
     assert "no test was run" in html
-    for missing in ("No metrics were logged", "No board was drawn", "No table of parts", "No speed", "None was recorded"):
-        assert missing in html
-    assert "Routing" not in html
+    missing = (
+        "No metrics were logged",
+        "No sets were",
+        "No board was drawn",
+        "No table of parts",
+        "No speed",
+        "None was recorded",
+    )
+    assert all(said in html for said in missing)
+    assert "Routing" not in html and "Answers" not in html
 
 
 def test_several_runs_are_compared_where_they_have_the_same_scores(run_folder: Path) -> None:

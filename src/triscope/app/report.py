@@ -12,12 +12,17 @@ from triscope.app.line_chart import Point, line_chart
 from triscope.app.page import page, picture, table, with_links
 from triscope.app.runs import CONFIGURATION_FILE, Run, find_runs, parsed, read_runs, results_of
 from triscope.arguments import Parser
+from triscope.checkpoints.run import SETS_FILE
 from triscope.drawing import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR
-from triscope.evaluation.results import LEARNED_IN_WORDS
+from triscope.evaluation.predictions import Prediction, read_predictions
+from triscope.evaluation.results import LEARNED_IN_WORDS, PREDICTIONS
 from triscope.evaluation.tasks import task_and_score
 from triscope.version import CODE_FILE, __version__
 
 ATTRIBUTION_FILE = "ATTRIBUTION"
+SETS = ("folder", "split", "samples", "images", "conversations", "tasks", "fingerprint")  # of `sets.json`
+ANSWERS = ("question", "said", "true", "task", "key")
+MOST_ANSWERS = 200  # of a set; `predictions/` has all
 LOSSES = ("train/loss", "validation/loss")
 LEARNED_MEANS = (
     "A score counts as learned when the lower end of its 95 % interval lies above every guess, above the same model without "
@@ -250,6 +255,8 @@ def _section(number: int, run: Run, attribution: Path | None) -> str:
             f"<h3>Learning curves</h3>{_charts(run)}",
             f"<h3>Pictures</h3>{_board(run, attribution)}",
             _routing(run),
+            _answers(run),
+            f"<h3>Data</h3>{_data(run)}",
             f"<h3>Parts</h3>{_parts(run)}",
             f"<h3>Speed</h3>{_speed(run)}",
             f"<h3>Dropped samples</h3>{_dropped(run)}",
@@ -314,6 +321,35 @@ def _routing(run: Run) -> str:
     seen = file.with_suffix(".txt")
     told = f"<p>{escape(seen.read_text(encoding='utf-8').strip())}</p>" if seen.exists() else ""
     return f"<h3>Routing</h3>{told}{picture(file, 'router weights by level, adapter and layer', caption)}"
+
+
+def _answers(run: Run) -> str:
+    """What was asked in the test, said and true; the search of the browser finds words in it."""
+    folded = ""
+    for name in run.results:
+        file = run.folder / PREDICTIONS / f"{name}.jsonl"
+        answers = read_predictions(file) if file.exists() else []
+        rows = [[escape(cell) for cell in _answer_cells(answer)] for answer in answers[:MOST_ANSWERS]]
+        summary = f"test set {escape(name)}: {len(rows):,} of {len(answers):,} answers"
+        folded += f"<details><summary>{summary}</summary>{table(ANSWERS, [('', rows)], 'words')}</details>" if rows else ""
+    return f"<h3>Answers</h3>{folded}" if folded else ""
+
+
+def _answer_cells(answer: Prediction) -> tuple[str, ...]:
+    row = answer.row
+    return row.prompt, answer.text, row.answers[0], row.task, row.key
+
+
+def _data(run: Run) -> str:
+    """The sets of shards as they were when the run began."""
+    sets: list[dict] = parsed(run.folder / SETS_FILE, json.loads, [])
+    rows = [[escape(cell) for cell in _set_cells(each)] for each in sets]
+    return table(SETS, [("", rows)], "words") if rows else "<p>No sets were written down.</p>"
+
+
+def _set_cells(told: Mapping) -> tuple[str, ...]:
+    counts = (f"{told[name]:,}" for name in ("samples", "images", "conversations"))
+    return told["folder"], told["split"], *counts, told["tasks"], told["fingerprint"][:12]
 
 
 def _latest_picture(run: Run, name: str) -> Path | None:
