@@ -174,6 +174,8 @@ def _engine(parsed: argparse.Namespace) -> Callable[..., Any]:
     if parsed.engine == "ray":
         gpus = 1 if parsed.device.startswith("cuda") else 0
         return partial(in_order_on_ray, workers=parsed.workers, address=parsed.address, gpus=gpus)
+    if parsed.address:
+        raise TriscopeError("--address", parsed.address, "--engine ray, to which it belongs", "add it, or leave the address out")
     return partial(in_order, workers=parsed.workers, chunk=1, start="spawn")
 
 

@@ -280,10 +280,12 @@ def _language(model: str, device: str) -> tuple[Any, Any]:
     """The model and its tokenizer, which pads on the left."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from triscope.devices import on_device
+
     tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return AutoModelForCausalLM.from_pretrained(model, dtype="auto").eval().to(device), tokenizer
+    return on_device(AutoModelForCausalLM.from_pretrained(model, dtype="auto").eval(), device), tokenizer
 
 
 @cache

@@ -214,9 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             print(HELP)
             if command not in ("", "-h", "--help"):
-                near = get_close_matches(command, [*TRAINER_COMMANDS, *_COMMANDS], n=1, cutoff=0.7)
-                meant = f"did you mean {near[0]}? The" if near else "the"
-                raise SystemExit(f"triscope: unknown command {command!r}; {meant} commands are listed above")
+                raise SystemExit(f"triscope: unknown command {command!r}; the commands are listed above")
     except ArgumentError as error:
         raise SystemExit(f"triscope {command}: {misread(error.message, arguments)}") from error
     except MisconfigurationException as error:
@@ -236,9 +234,8 @@ def misread(message: str, arguments: Sequence[str]) -> ConfigurationError:
     """
     lines = [line.strip() for line in message.splitlines() if line.strip() and not _NOISE.match(line.strip())]
     known = {name for kind in (Stage, DataModule, PromptStyle, lightning.Trainer) for name in inspect.signature(kind).parameters}
-    known |= {"model", "data", "trainer", "run", "folder", "wandb", "checkpoint", "ckpt_path", "class_path", "init_args"}
-    known |= {"picture", "box", "tagger"}  # of `chat`
-    path = re.search(r"(?:[Oo]ption '|unrecognized arguments: --)([\w.]+)", message)
+    known |= {"model", "data", "trainer", "run", "checkpoint", "class_path", "init_args"}
+    path = re.search(r"[Oo]ption '([\w.]+)'", message)
     name = next((name for name in path[1].split(".") if name not in known), "") if path else ""
     near = get_close_matches(name, sorted(known), n=1)
     files = [file for flag, file in pairwise(arguments) if flag in ("-c", "--config")]

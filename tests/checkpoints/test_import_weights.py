@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from triscope.checkpoints import import_weights as importing
 from triscope.cli import main
@@ -27,6 +28,10 @@ def cut_off(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:900_000])
 
 
+def a_picture(file: Path) -> None:
+    file.write_bytes(b"\xff\xd8\xff\xe0 a photo")
+
+
 def a_program(file: Path) -> None:
     torch.save(TOWER | {"optimizer": Stranger(file.parent / "owned")}, file)
 
@@ -43,12 +48,13 @@ def half_of_it(file: Path) -> None:
     ("write", "told"),
     [
         (cut_off, r"bytes that cannot be read .*expected a whole weight file"),
+        (a_picture, r"bytes that cannot be read \([^.]+\); expected a whole weight file"),
         (a_program, r"found more than plain tensors .*expected plain tensors.*safetensors"),
         (another_kind, r"expected .* of kind eva-vit-g\. This looks like kind lion"),
         (half_of_it, r"found nothing for vision\.tower\.patch_embed\.proj\.weight.*expected all \d+ tensors"),
         (lambda file: None, r"found nothing; expected a weight file"),
     ],
-    ids=["cut off", "a program", "another kind", "half of it", "nothing"],
+    ids=["cut off", "a picture", "a program", "another kind", "half of it", "nothing"],
 )
 def test_a_bad_source_is_refused_and_leaves_nothing(write: Callable[[Path], None], told: str, tmp_path):
     (tmp_path / "given").mkdir()
@@ -57,6 +63,40 @@ def test_a_bad_source_is_refused_and_leaves_nothing(write: Callable[[Path], None
         main(["import", "eva-vit-g", str(tmp_path / "given" / "weights.pth"), "--out", str(tmp_path / "out")])
     assert [each.name for each in tmp_path.iterdir()] == ["given"]
     assert not (tmp_path / "given" / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "told"),
+    [
+        ("instructblip", '{"model_type": "t5"}', "a model of type 't5', without text_config, vision_config"),
+        ("llava", '{"model_type": "t5", "text_config": {}}', "a model of type 't5', without vision_config, vision_feature_layer"),
+        ("blip2", '{"model_type": ', "no JSON"),
+    ],
+)
+def test_a_folder_of_another_model_is_told_by_its_type_and_leaves_nothing(kind, config, told, tmp_path):
+    (tmp_path / "given").mkdir()
+    save_file({"shared.weight": torch.zeros(2)}, tmp_path / "given" / "model.safetensors")
+    (tmp_path / "given" / "config.json").write_text(config)
+    with pytest.raises(SystemExit, match=told):
+        main(["import", kind, str(tmp_path / "given"), "--out", str(tmp_path / "out")])
+    assert [each.name for each in tmp_path.iterdir()] == ["given"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"\xff\xd8", "no YAML"), (b"a: [", "no YAML"), (b"{}", "no class_path and init_args")]
+)
+def test_a_model_file_that_is_none_is_refused(content, told, tmp_path):
+    torch.save(TOWER, tmp_path / "a.pth")
+    (tmp_path / "model.yaml").write_bytes(content)
+    model = ("--model", str(tmp_path / "model.yaml"))
+    with pytest.raises(SystemExit, match=rf"--model .*model\.yaml: found {told}"):
+        main(["import", "eva-vit-g", str(tmp_path / "a.pth"), "--out", str(tmp_path / "out"), *model])
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    torch.save(TOWER, tmp_path / "a.pth")
+    with pytest.raises(SystemExit, match=r"--out .*a\.pth.out: found .*expected a place that can be written to"):
+        main(["import", "eva-vit-g", str(tmp_path / "a.pth"), "--out", str(tmp_path / "a.pth" / "out")])
 
 
 def test_an_import_that_breaks_off_leaves_nothing(tmp_path):

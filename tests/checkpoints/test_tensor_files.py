@@ -57,6 +57,13 @@ def test_a_folder_gives_the_tensors_of_all_its_shards_and_misses_one(index, exte
         TensorSource.open(tmp_path)
 
 
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"weight_map": []}'])
+def test_an_index_that_is_none_is_told(content, tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(ConfigurationError, match=r"model\.safetensors\.index\.json: found .*Download it again"):
+        TensorSource.open(tmp_path)
+
+
 def test_what_is_written_in_any_order_is_read_by_safetensors(tmp_path):
     write_safetensors(tmp_path / "a.safetensors", TENSORS, reversed(TENSORS.items()))
     found = load_file(tmp_path / "a.safetensors")
@@ -99,9 +106,11 @@ def test_a_pickle_that_would_run_a_program_is_refused_with_the_way_out(is_zip, t
     torch.save(
         {"model": TENSORS, "config": Stranger(tmp_path / "owned")}, tmp_path / "a.pth", _use_new_zipfile_serialization=is_zip
     )
-    with pytest.raises(ConfigurationError, match=r"found more than plain tensors .*safetensors\.torch\.save_file"):
+    told = r"found more than plain tensors \(.*\); expected plain tensors.*safetensors\.torch\.save_file"
+    with pytest.raises(ConfigurationError, match=told) as error:
         TensorSource.open(tmp_path / "a.pth")
     assert not (tmp_path / "owned").exists()
+    assert "add_safe_globals" not in str(error.value)  # torch's advice, to unpickle it all the same
 
 
 @pytest.mark.parametrize(

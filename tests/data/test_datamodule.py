@@ -173,6 +173,12 @@ def test_pictures_of_another_size_than_the_model_s_are_refused_before_they_are_r
         trainer.fit(Reader(), other)
 
 
+def test_an_evaluation_of_nothing_is_refused_and_training_alone_is_not(folder):
+    with pytest.raises(ConfigurationError, match=r"data\.validation: found no set; .*--data\.validation '\{"):
+        data(folder).setup("validate")
+    data(folder).setup("fit")
+
+
 def test_a_folder_without_shards_is_told(tmp_path):
     with pytest.raises(BadShardError, match=r"no index\.json"):
         data(str(tmp_path)).training_loader(causal_tokenizers())

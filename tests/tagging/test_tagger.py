@@ -6,7 +6,7 @@ import torch
 from tests.data.tiny import jpeg, picture
 from tests.tagging.tiny_taggers import NAMES, built, write_naming, write_open_clip, write_ram
 from triscope.data.errors import BadSampleError, ConfigurationError
-from triscope.tagging.tagger import read_tagger
+from triscope.tagging.tagger import build_tagger, read_tagger
 
 each_kind = pytest.mark.parametrize("write", [write_ram, write_open_clip, write_naming], ids=["ram", "open_clip", "naming"])
 
@@ -53,6 +53,12 @@ def test_tags_without_thresholds_are_refused_and_scores_are_not(tmp_path):
     assert tagger(seen).shape == (1, len(NAMES))
     with pytest.raises(ConfigurationError, match="calibrate"):
         tagger.tags(seen)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "abacus"])
+def test_a_device_that_is_not_there_is_told(device, tmp_path):
+    with pytest.raises(ConfigurationError, match=f"device: found {device} .*expected a device of this machine"):
+        build_tagger(read_tagger(write_ram(tmp_path)), device)
 
 
 def test_a_file_that_configures_no_tagger_is_refused(tmp_path):

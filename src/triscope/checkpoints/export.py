@@ -78,10 +78,10 @@ def export(run_folder: Path, out: Path, to: str = "slice", dtype: torch.dtype = 
             nothing is left at `out`.
     """
     run = Run.open(run_folder)
-    model = run.restore()
-    _round(run, model, dtype)  # so that what is compared is rounded alike
-    expected = logits_on_probe(model)
     with new_folder(out) as scratch:
+        model = run.restore()
+        _round(run, model, dtype)  # so that what is compared is rounded alike
+        expected = logits_on_probe(model)
         written = FORMS[to].write(run, model, scratch, dtype)
         del model
         difference = check_logits(expected, logits_on_probe(FORMS[to].read(run, scratch)), written.tolerance, str(out))
@@ -213,8 +213,8 @@ def _write_language_folder(run: Run, model: VisualLanguageModel, folder: Path, d
 
 def _write_tagger(run: Run, model: VisualLanguageModel, folder: Path, dtype: torch.dtype) -> Written:
     names = write_naming_tagger(run, model, folder, dtype)
-    missing = f"{names} names, without thresholds yet: python -m data_pipelines calibrate --out FOLDER/{THRESHOLDS_FILE}"
-    return Written(READ_BACK, [missing])
+    calibrate = f"python -m data_pipelines calibrate SHARDS --tagger FOLDER --out FOLDER/{THRESHOLDS_FILE}"
+    return Written(READ_BACK, [f"{names} names, without thresholds yet: {calibrate}"])
 
 
 def _read_tagger(run: Run, folder: Path) -> VisualLanguageModel:
@@ -247,13 +247,14 @@ class AuthorsLayout:
         Raises:
             ConfigurationError: the model lacks a part, or has tensors that their layout has no name for.
         """
-        state = self._ours(model)
+        state, to_theirs = self._ours(model), self.key_map.inverse()
         missing = set(self.parts) - {VisualLanguageModel.part_of(name) for name in state}
-        theirs = self.key_map.inverse().renamed({name: tensor.to(dtype).contiguous() for name, tensor in state.items()})
-        if missing or len(theirs) != len(state):
-            found = f"a model without {sorted(missing)}" if missing else "tensors that their layout has no name for"
+        nameless = [name for name in state if not to_theirs.known([name])]
+        if missing or nameless:
+            found = f"a model without {sorted(missing)}" if missing else f"{nameless[0]}, which their layout has no name for"
             remedy = "export a run of their last stage over the language model that they use, or a slice"
             raise ConfigurationError(f"run {run.folder}", found, f"{list(self.parts)} as the authors have them", remedy)
+        theirs = to_theirs.renamed({name: tensor.to(dtype).contiguous() for name, tensor in state.items()})
         torch.save({"model": theirs}, folder / self.file)
         return Written(READ_BACK, [f"{self.file}: the authors' code loads it as a checkpoint"])
 

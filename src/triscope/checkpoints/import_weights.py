@@ -87,12 +87,15 @@ def new_folder(out: Path) -> Iterator[Path]:
     """A folder to write into, which takes the name `out` at the end, and is gone if anything fails.
 
     Raises:
-        ConfigurationError: `out` holds files.
+        ConfigurationError: `out` holds files, or cannot be made.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigurationError(f"--out {out}", "a folder with files", "a new or empty one", "choose another folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise ConfigurationError(f"--out {out}", str(error), "a place that can be written to", "choose another folder") from None
     try:
         yield scratch
         scratch.chmod(0o755)
@@ -171,11 +174,12 @@ def _digest(file: Path) -> str:
 
 
 def _with_likelier_kind(error: ConfigurationError, name: str, names: list[str]) -> ConfigurationError:
-    """The error, with the kind that knows more of the names, if there is one."""
-    likeliest = max(KINDS, key=lambda each: KINDS[each].map.known(names))
-    if KINDS[likeliest].map.known(names) <= KINDS[name].map.known(names):
+    """The error, with the kind that knows more of the names, and most of them, if there is one."""
+    known = {each: kind.map.known(names) for each, kind in KINDS.items()}
+    likeliest = max(known, key=lambda each: known[each])
+    if known[likeliest] <= max(known[name], len(names) // 2):
         return error
-    return ConfigurationError(error.where, error.found, f"{error.expected} of kind {name}", f"this looks like kind {likeliest}")
+    return ConfigurationError(error.where, error.found, f"weights of kind {name}", f"this looks like kind {likeliest}")
 
 
 def _table(mapped: Mapped, out: Path) -> str:

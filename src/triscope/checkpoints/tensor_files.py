@@ -152,7 +152,10 @@ def _weight_files(path: Path) -> list[Path]:
         return [path]
     for index in (path / name for name in INDEX_FILES):
         if index.is_file():
-            shards = sorted({path / shard for shard in json.loads(index.read_text())["weight_map"].values()})
+            try:
+                shards = sorted({path / shard for shard in json.loads(index.read_text())["weight_map"].values()})
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise _cut_off(index, f"{type(error).__name__}: {error}") from None
             for shard in shards:
                 if shard.parent != path or not shard.is_file():
                     raise ConfigurationError(
@@ -196,9 +199,9 @@ def _load(path: Path) -> tuple[dict[str, Tensor], bool]:
                 "tensors, and write them with safetensors.torch.save_file"
             )
             raise ConfigurationError(
-                f"weights {path}", f"more than plain tensors ({program[0]})", "plain tensors", remedy
+                f"weights {path}", f"more than plain tensors ({_first_sentence(program[0])})", "plain tensors", remedy
             ) from None
-        raise _cut_off(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from None
+        raise _cut_off(path, _first_sentence(str(error) or type(error).__name__)) from None
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
@@ -209,6 +212,11 @@ def _load(path: Path) -> tuple[dict[str, Tensor], bool]:
         expected = "names and tensors, bare or under 'model' or 'state_dict'"
         raise ConfigurationError(f"weights {path}", found, expected, "give the file that holds the weights")
     return tensors, is_mapped
+
+
+def _first_sentence(message: str) -> str:
+    """Of torch's messages; behind it stands advice, such as to unpickle the file all the same."""
+    return message.splitlines()[0].partition(". ")[0].rstrip(".")
 
 
 def _cut_off(path: Path, reason: str) -> ConfigurationError:

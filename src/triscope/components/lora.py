@@ -68,6 +68,8 @@ def merge_lora(model: PreTrainedModel) -> int:
     Raises:
         ValueError: the base is in 4 bits, and would be rounded to 4 bits again.
     """
+    if not any(MARK in name for name, _ in model.named_parameters()):
+        return 0  # without importing peft, which is slow and needs what is not there
     from peft.tuners.lora import LoraLayer
 
     adapted: list[tuple[str, Any]] = [(name, part) for name, part in model.named_modules() if isinstance(part, LoraLayer)]

@@ -257,10 +257,13 @@ class DataModule(LightningDataModule):
         """For Lightning, before it builds a model: look for the shards of the benchmarks.
 
         Raises:
-            ConfigurationError: some are not there. It names the command that makes each.
+            ConfigurationError: there is no set to evaluate on, or some are not there; the command that makes each is named.
         """
         split: Split = _SPLIT_OF.get(stage, "validation")
         sets = self.evaluated[split]
+        if not sets and stage != "fit":
+            remedy = f"name one, such as --data.{split} '{{\"mine\": \"data/mine\"}}'"
+            raise ConfigurationError(f"data.{split}", "no set", "sets of shards by name", remedy)
         askings = {name: asking for name, each in sets.items() if (asking := self._asking(each)) is not None}
         missing = {name: asking.command(sets[name]) for name, asking in askings.items() if not _is_there(sets[name].shards)}
         if not missing:

@@ -15,6 +15,7 @@ from triscope.checkpoints.relative_paths import placed
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Image, Tag
 from triscope.data.transforms import PictureTransform
+from triscope.devices import on_device
 from triscope.tagging.vocabulary import Vocabulary
 
 TAGGER_FILE = "tagger.yaml"  # of a tagger's folder
@@ -112,11 +113,12 @@ def build_tagger(configuration: dict[str, Any], device: str = "cpu") -> Tagger:
     """A tagger that `read_tagger` has read, in evaluation mode.
 
     Raises:
-        ConfigurationError: vocabulary, thresholds and weights do not fit, or a file is missing or cut off.
+        ConfigurationError: vocabulary, thresholds and weights do not fit, a file is missing or cut off, or there
+            is no such device.
     """
     parser = _parser(Tagger)
     parsed = parser.parse_object({"tagger": configuration})
-    return parser.instantiate(parsed).tagger.eval().requires_grad_(False).to(device)
+    return on_device(parser.instantiate(parsed).tagger.eval().requires_grad_(False), device)
 
 
 def _parser(of_class: type) -> ArgumentParser:

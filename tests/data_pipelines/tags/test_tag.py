@@ -127,6 +127,13 @@ def test_the_command_says_what_it_gave(source, tagger, tmp_path, capsys):
     assert set(json.loads((tmp_path / "out" / "tags.json").read_text())) == {"source", "tagger", "samples_per_batch", "files"}
 
 
+def test_the_address_of_a_cluster_needs_the_engine_that_goes_there(source, tagger, tmp_path, capsys):
+    options = ("--tagger", str(tmp_path / "ram.yaml"), "--out", str(tmp_path / "out"), "--address", "10.0.0.1:6379")
+    assert main(["tag", str(source.folder), *options]) == 1
+    assert "--address: found 10.0.0.1:6379; expected --engine ray" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_tagger_without_thresholds_tags_nothing(source, tmp_path):
     tagger = read_tagger(write_open_clip(tmp_path, thresholds=None))
     with pytest.raises(ConfigurationError, match="a threshold for each name"):

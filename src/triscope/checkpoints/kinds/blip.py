@@ -81,7 +81,7 @@ _LEFT_OUT = (
 
 def _becomes(given: Given, out: Path) -> Becomes:
     """The whole model, its sizes from `config.json`."""
-    text = given.config["text_config"]
+    text, vision = given.configured("text_config", "vision_config")
     write_language_folder(text, given.path, out)
     if (given.path / "qformer_tokenizer").is_dir():
         (out / QUESTION_TOKENIZER).mkdir()
@@ -90,12 +90,11 @@ def _becomes(given: Given, out: Path) -> Becomes:
     layout = layout_of_parts(model, "vision", "qformer", "language", folder=out)
     if text.get("tie_word_embeddings") and _LANGUAGE + "lm_head.weight" not in given.names:
         layout.pop(_OUR_LANGUAGE + "lm_head.weight", None)
-    image_size = given.config["vision_config"]["image_size"]
-    return Becomes(layout, model, {"image_size": image_size, "prompt_style": {"turn": "{prompt}"}})
+    return Becomes(layout, model, {"image_size": vision["image_size"], "prompt_style": {"turn": "{prompt}"}})
 
 
 def _model(given: Given, has_question_tokenizer: bool) -> dict[str, Any]:
-    vision, qformer = given.config["vision_config"], given.config["qformer_config"]
+    vision, qformer = given.configured("vision_config", "qformer_config")
     depth, width = vision["num_hidden_layers"], vision["hidden_size"]
     question_aware = given.config["model_type"] == "instructblip"
     question = (

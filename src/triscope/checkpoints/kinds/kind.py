@@ -57,15 +57,38 @@ class Given:
             raise ConfigurationError(
                 f"weights {self.path}", f"no {_CONFIG}", "a Hugging Face folder", "give the folder, with all its files"
             )
-        return json.loads(file.read_text())
+        try:
+            return json.loads(file.read_text())
+        except ValueError as error:
+            raise ConfigurationError(f"weights {file}", f"no JSON ({error})", "the file as published", "copy it again") from None
+
+    def configured(self, *names: str) -> list[Any]:
+        """What `config.json` says of each name.
+
+        Raises:
+            ConfigurationError: it lacks one, as that of another model does.
+        """
+        missing = [name for name in names if name not in self.config]
+        if missing:
+            found = f"a model of type {self.config.get('model_type')!r}, without {', '.join(missing)}"
+            raise ConfigurationError(f"weights {self.path / _CONFIG}", found, ", ".join(names), "check the kind")
+        return [self.config[name] for name in names]
 
     def model_configuration(self, usual: Path | None) -> dict[str, Any]:
         """The class and arguments of our model, from the file that the user names, or from the usual one of this kind."""
         file = self.model_file or usual
+        remedy = "name the model file of this size with --model, such as conf/model/lion_4b.yaml"
         if file is None or not file.is_file():
-            remedy = "name the model file of this size with --model, such as conf/model/lion_4b.yaml"
-            raise ConfigurationError("--model", f"no file {file}", "a model file", remedy)
-        return yaml.safe_load(file.read_text())
+            found = f"no file {file}" if file else "a size that none of the published models has"
+            raise ConfigurationError("--model", found, "a model file", remedy)
+        try:
+            configuration = yaml.safe_load(file.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            found = f"no YAML ({str(error).splitlines()[0]})"
+            raise ConfigurationError(f"--model {file}", found, "a model file", remedy) from None
+        if not isinstance(configuration, dict) or not {"class_path", "init_args"} <= configuration.keys():
+            raise ConfigurationError(f"--model {file}", "no class_path and init_args", "a model file", remedy)
+        return configuration
 
 
 @dataclass(frozen=True)

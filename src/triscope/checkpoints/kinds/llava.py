@@ -85,13 +85,14 @@ _HUGGING_FACE = KeyMap(
 
 def _becomes_of_hugging_face(given: Given, out: Path) -> Becomes:
     """The whole model, its sizes from `config.json`."""
-    text, vision = given.config["text_config"], given.config["vision_config"]
+    text, vision, layer, strategy = given.configured(
+        "text_config", "vision_config", "vision_feature_layer", "vision_feature_select_strategy"
+    )
     write_language_folder(text, given.path, out)
     depth, width = vision["num_hidden_layers"], vision["hidden_size"]
-    layer = given.config["vision_feature_layer"]  # counted from the end, or of the states of which the first is the input
     tower = {
         "tower": "ViT-L-14-quickgelu",
-        "taps": [depth + layer if layer < 0 else layer - 1],
+        "taps": [depth + layer if layer < 0 else layer - 1],  # counted from the end, or of the states, the first the input
         "image_size": vision["image_size"],
         "tower_options": {
             "patch_size": vision["patch_size"],
@@ -104,7 +105,7 @@ def _becomes_of_hugging_face(given: Given, out: Path) -> Becomes:
     projector = {
         "class_path": "triscope.components.linear.LinearBridge",
         "init_args": {
-            "keep_class_token": given.config["vision_feature_select_strategy"] == "full",
+            "keep_class_token": strategy == "full",
             "hidden_width": text["hidden_size"],
         },
     }
