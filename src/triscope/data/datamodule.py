@@ -262,7 +262,7 @@ class DataModule(LightningDataModule):
         split: Split = _SPLIT_OF.get(stage, "validation")
         sets = self.evaluated[split]
         if not sets and stage != "fit":
-            remedy = f"name one, such as --data.{split} '{{\"mine\": \"data/mine\"}}'"
+            remedy = f'name one, such as --data.{split} \'{{"mine": "data/mine"}}\''
             raise ConfigurationError(f"data.{split}", "no set", "sets of shards by name", remedy)
         askings = {name: asking for name, each in sets.items() if (asking := self._asking(each)) is not None}
         missing = {name: asking.command(sets[name]) for name, asking in askings.items() if not _is_there(sets[name].shards)}
