@@ -106,9 +106,10 @@ class Report:
             assert drop.fault is not None
             lost[drop.fault] += 1
             if lost[drop.fault] > allowed[drop.fault]:
+                before = ", ".join(f"{reason} {count}" for reason, count in self.dropped.most_common())
                 raise TriscopeError(
-                    drop.example,
-                    f"{drop.reason}, the {lost[drop.fault]}. {drop.fault} lost (before: {dict(self.dropped)})",
+                    drop.example.rstrip("."),
+                    f"{drop.reason}, the {lost[drop.fault]}. {drop.fault} lost" + (f" (before: {before})" if before else ""),
                     f"at most {allowed[drop.fault]}",
                     f"check that pictures and annotations belong together, or run again with a larger --bad_{drop.fault}s: "
                     "finished shards are kept",

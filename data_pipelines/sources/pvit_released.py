@@ -56,7 +56,11 @@ class PvitReleased(Source):
     def _read_mapping(self) -> dict:
         if not self.mapping.is_file():
             raise TriscopeError(str(self.mapping), "no file", "mapping.yaml", "check the path")
-        mapping = yaml.safe_load(self.mapping.read_text(encoding="utf-8"))
+        try:
+            mapping = yaml.safe_load(self.mapping.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            told = " ".join(str(error).split())
+            raise TriscopeError(str(self.mapping), f"no YAML ({told})", "mapping.yaml", "check which file this is") from None
         if not isinstance(mapping, dict) or not all(isinstance(mapping.get(key), dict) for key in ("image_paths", "mapping")):
             expected = "image_paths (folder by set) and mapping (set by file)"
             raise TriscopeError(str(self.mapping), "another layout", expected, "check which file this is")

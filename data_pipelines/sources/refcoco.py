@@ -62,6 +62,8 @@ class RefCoco(Source):
             for place, sentence in enumerate(record["sentences"]):
                 if text := clean(sentence["sent"]):
                     expressions.setdefault(text, sentence.get("sent_id", place))
+                else:
+                    draft.drop("empty_answer", f"{reference}, sentence {sentence.get('sent_id', place)}")
             if not record["annotations"]:
                 draft.fault("object_missing", f"{reference}: annotation {record['ann_id']}")
                 continue
@@ -69,7 +71,6 @@ class RefCoco(Source):
             if box is None:
                 continue
             if not expressions:
-                draft.drop("empty_answer", reference)
                 continue
             region = draft.region(box)
             for expression, number in expressions.items():
@@ -108,8 +109,9 @@ def read_plain_pickle(path: Path) -> list[dict[str, Any]]:
     with open(path, "rb") as file:
         try:
             records = _PlainUnpickler(file, encoding="utf-8", errors="replace").load()
-        except TriscopeError:
-            raise
+        except _NotPlainError as error:
+            remedy = "do not use this file: it may run code"
+            raise TriscopeError(str(path), f"a pickle that asks for {error}", "plain data", remedy) from None
         except Exception as error:  # a broken pickle can raise anything
             raise TriscopeError(str(path), f"no whole pickle ({error})", "a pickle", "download the file again") from None
     if not isinstance(records, list) or not all(isinstance(record, dict) and "ref_id" in record for record in records):
@@ -117,9 +119,12 @@ def read_plain_pickle(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+class _NotPlainError(pickle.UnpicklingError):
+    """What a pickle asks for that is no plain data."""
+
+
 class _PlainUnpickler(pickle.Unpickler):
     """Refuses to import anything, which is how a pickle runs code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        found = f"a pickle that asks for {module}.{name}"
-        raise TriscopeError("REFER pickle", found, "plain data", "do not use this file: it may run code")
+        raise _NotPlainError(f"{module}.{name}")

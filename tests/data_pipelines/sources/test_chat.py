@@ -120,3 +120,10 @@ def test_released_files_are_read_by_their_mapping(tmp_path: Path) -> None:
 def test_a_mapping_that_does_not_fit_is_told(tmp_path: Path, mapping: dict, found: str) -> None:
     with pytest.raises(TriscopeError, match=found):
         list(released(tmp_path, **mapping).entries())
+
+
+def test_a_mapping_that_is_no_yaml_is_told(tmp_path: Path) -> None:
+    source = released(tmp_path)
+    source.mapping.write_text("image_paths: [")
+    with pytest.raises(TriscopeError, match=r"mapping\.yaml: found no YAML \(.*line 1"):
+        list(source.entries())

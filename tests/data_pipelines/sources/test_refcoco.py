@@ -65,6 +65,13 @@ def test_a_reference_to_a_missing_object_is_a_fault(tmp_path: Path) -> None:
     assert made.drops[0].example == "refcoco-581857, reference 1: annotation 5"
 
 
+def test_expressions_without_words_are_counted_and_the_others_asked(tmp_path: Path) -> None:
+    sentences = [{"sent": " ", "sent_id": 7}, *REF["sentences"]]
+    (made,) = converted(source(tmp_path, REF | {"sentences": sentences}))
+    assert made.sample is not None and len(made.sample.conversations) == 3
+    assert [drop.example for drop in made.drops] == ["refcoco-581857, reference 0, sentence 7"]
+
+
 def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
     (tmp_path / "old.p").write_bytes(b"(lp0\n(dp1\nS'ref_id'\np2\nI3\nsS'sent'\nS'caf\\xc3\\xa9'\nsa.")
     assert read_plain_pickle(tmp_path / "old.p") == [{"ref_id": 3, "sent": "café"}]
@@ -81,5 +88,5 @@ def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
 )
 def test_a_pickle_that_is_more_than_plain_data_is_refused(tmp_path: Path, content: bytes, found: str) -> None:
     (tmp_path / "refs.p").write_bytes(content)
-    with pytest.raises(TriscopeError, match=found):
+    with pytest.raises(TriscopeError, match=rf"refs\.p: found .*{found}"):
         read_plain_pickle(tmp_path / "refs.p")
