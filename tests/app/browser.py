@@ -26,8 +26,12 @@ addEventListener("load", () => {{
         const inside = element.namespaceURI.endsWith("xhtml") ? element.scrollWidth : 0;  // of a drawing it says nothing
         return Math.max(place.right, place.left + inside) > limit + 1 && !scrolls(element);
       }});
+    const strayed = [...page.querySelectorAll("figure:has(> img):has(> svg)")].filter((figure) => {{
+      const [image, drawing] = ["img", "svg"].map((name) => figure.querySelector(name).getBoundingClientRect());
+      return ["left", "top", "right", "bottom"].some((side) => Math.abs(image[side] - drawing[side]) > 1);
+    }});
     return {{
-      width: frame.clientWidth, content: page.documentElement.scrollWidth,
+      strayed: strayed.length, width: frame.clientWidth, content: page.documentElement.scrollWidth,
       wide: wide.slice(0, 5).map((element) => element.outerHTML.slice(0, 80)),
       pictures: page.images.length, missing: [...page.images].filter((image) => !image.naturalWidth).map((image) => image.alt),
     }};

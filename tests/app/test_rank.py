@@ -6,6 +6,7 @@ import re
 import pytest
 
 from data_pipelines.__main__ import main as data_pipelines
+from tests.app.browser import measured
 from tests.conftest import shared
 from tests.data.tiny import causal_tokenizers
 from tests.data_pipelines.made_up import HEIGHT, WIDTH, picture
@@ -162,3 +163,9 @@ def test_the_real_set_is_converted_and_shown(tmp_path):
     data = data_of(tmp_path / "page.html")
     assert (len(data["items"]), len(data["pictures"])) == (81, 31)
     assert sum(len(item["boxes"]) for item in data["items"]) > 81 * 0.8
+
+
+def test_regions_are_drawn_over_the_picture_on_a_laptop_and_on_a_phone(tmp_path, folder, answers):
+    write_page(folder, answers, tmp_path / "ranking.html", seed=0)
+    for screen in measured(tmp_path / "ranking.html", (1366, 390)):
+        assert screen["pictures"] == 1 and screen["strayed"] == 0 and screen["wide"] == []

@@ -97,6 +97,15 @@ def test_every_score_stands_beside_its_interval_controls_and_best_guess(run_fold
     assert "–" in re.findall(r'data-label="blind">(.*?)<', rows["region/pointing_mean_iou"])
 
 
+def test_only_shares_are_drawn_on_a_line_from_0_to_1(run_folder: Path) -> None:
+    rank = {"metrics": 10.2, "intervals": [8.6, 11.8], "items": 20, "guesses": {"constant": 5.5}, "learned": False}
+    scenes = {what: {**RESULTS["scenes"][what], "image/dialogue_mean_rank": value} for what, value in rank.items()}
+    (run_folder / "results.json").write_text(json.dumps({"scenes": RESULTS["scenes"] | scenes}))
+    rows = rows_of(report(run_folder))
+    drawn = {name for name, row in rows.items() if 'class="range"' in row}
+    assert drawn == {"region/pointing_acc@0.5", "region/pointing_mean_iou"} and "10.200" in rows["image/dialogue_mean_rank"]
+
+
 def test_what_no_control_was_asked_about_is_unknown(run_folder: Path) -> None:
     results = json.loads((run_folder / "results.json").read_text())
     results["scenes"] |= {"controls": {}, "learned": dict.fromkeys(results["scenes"]["learned"])}

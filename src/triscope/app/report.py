@@ -172,7 +172,7 @@ def _score_cells(score: str, result: Mapping) -> list[str]:
         escape(score),
         _value(score, value),
         f"{_value(score, low)}–{_value(score, high)}",
-        "" if _is_cider(score) else _range(value, low, high, without_sight, learned),
+        _range(value, low, high, without_sight, learned) if _is_share(score) else "",
         *(_value(score, control) for control in controls),
         _value(score, guesses.get(best)) + (f" <small>{escape(best.replace('_', ' '))}</small>" if best else ""),
         f"{result['items'][score]:,}",
@@ -200,6 +200,10 @@ def _value(score: str, value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.1f}" if _is_cider(score) else f"{value:.3f}"
+
+
+def _is_share(score: str) -> bool:
+    return not score.endswith(("cider", "mean_rank"))
 
 
 def _is_cider(score: str) -> bool:
