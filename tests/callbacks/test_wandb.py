@@ -104,13 +104,19 @@ def test_the_answers_of_a_validation_can_be_searched(run_folder):
     assert all(row[6] == (row[4] == row[5]) for row in answers["data"])
 
 
-def test_the_answers_of_a_test_can_be_searched(run_folder):
+def test_the_answers_and_the_scores_of_a_test_are_tables(run_folder):
     last = run_folder / "checkpoints" / "last.ckpt"
     main(["test", "-c", str(run_folder / "config.yaml"), "--ckpt_path", str(last), "--run.folder", str(run_folder)])
     answers = table(run_folder / "test", "answers/test")
     assert {row[1] for row in answers["data"]} == {"vqa", "pointing"}
     written = [json.loads(line) for file in run_folder.glob("predictions/*.jsonl") for line in file.read_text().splitlines()]
     assert {row[7] for row in answers["data"]} <= {answer["key"] for answer in written}
+    (of_set,) = json.loads((run_folder / "results.json").read_text()).values()
+    scores = table(run_folder / "test", "scores/test")
+    assert {row[1]: row[2] for row in scores["data"]} == of_set["metrics"]
+    (vqa,) = (dict(zip(scores["columns"], row, strict=True)) for row in scores["data"] if row[1] == "image/vqa_acc")
+    assert [vqa["low"], vqa["high"]] == of_set["intervals"]["image/vqa_acc"]
+    assert vqa["blind"] == of_set["controls"]["blind"]["image/vqa_acc"] and vqa["learned"] in ("yes", "no")
 
 
 def test_configuration_and_code_version_are_kept(run_folder):

@@ -13,19 +13,21 @@ from triscope.checkpoints.run import SETS_FILE
 from triscope.data.controls import PLAIN
 from triscope.data.datamodule import DataModule
 from triscope.evaluation.predictions import Prediction
+from triscope.evaluation.results import LEARNED_IN_WORDS, RESULTS_FILE, WITHOUT_SIGHT
 from triscope.stages.base import Stage
 
 ANSWERS = ("set", "task", "level", "question", "said", "true", "is the reference", "key")
+SCORES = ("set", "score", "value", "low", "high", "blind", "shuffled", "best guess", "items", "learned")
 SETS = ("split", "folder", "samples", "images", "conversations", "tasks", "fingerprint")
 
 
 class RunTables(lightning.Callback):
     """Logs to W&B, where it is on: `parts/table` and `data/sets` at the start, `answers/validation` after each validation, and
-    `answers/test` after a test. The sets are also written to `sets.json`: whoever hands the run on tells what it has read, even
-    if another set lies there by then.
+    XX are also written to `sets.json`: whoever hands the run on tells what it has read, even
+        if another set lies there by then.
 
-    Args:
-        most_answers: at most so many answers of a validation or test; `predictions/` has all of a test.
+        Args:
+            most_answers: at most so many answers of a validation or test; `predictions/` has all of a test.
     """
 
     def __init__(self, most_answers: int = 500) -> None:
@@ -51,7 +53,11 @@ class RunTables(lightning.Callback):
 
     @rank_zero_only
     def on_test_end(self, trainer: lightning.Trainer, stage: Stage) -> None:
-        """What was asked, said and true."""
+        """The scores beside what needs no sight; what was asked, said and true."""
+        for logger in wandb_loggers(trainer):
+            results = json.loads((Path(trainer.default_root_dir) / RESULTS_FILE).read_text())
+            rows = [row for name in stage.predictions for row in score_rows(name, results[name])]
+            logger.log_table("scores/test", columns=list(SCORES), data=rows)
         self._log_answers(trainer, stage, "answers/test")
 
     def _log_answers(self, trainer: lightning.Trainer, stage: Stage, name: str) -> None:
@@ -69,6 +75,17 @@ def answer_row(name: str, prediction: Prediction) -> list[Any]:
     """An answer as a row of `ANSWERS`."""
     row, is_reference = prediction.row, prediction.text in prediction.row.answers
     return [name, row.task, str(row.level), row.prompt, prediction.text, row.answers[0], is_reference, row.key]
+
+
+def score_rows(name: str, result: dict[str, Any]) -> list[list[Any]]:
+    """The results of a set as rows of `SCORES`."""
+    rows = []
+    for score, value in result["metrics"].items():
+        controls = [result["controls"].get(control, {}).get(score) for control in WITHOUT_SIGHT]
+        guess = max(result["guesses"].get(score, {}).values(), default=None)
+        learned = LEARNED_IN_WORDS[result["learned"][score]]
+        rows.append([name, score, value, *result["intervals"][score], *controls, guess, result["items"][score], learned])
+    return rows
 
 
 def set_rows(data: DataModule) -> list[list[Any]]:
