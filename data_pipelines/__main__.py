@@ -42,7 +42,7 @@ from data_pipelines.sources.catalogue import SOURCES
 from data_pipelines.sources.source import Source
 from data_pipelines.tags.correct import correct
 from triscope.arguments import Parser
-from triscope.data.errors import TriscopeError
+from triscope.data.errors import TriscopeError, bad_path
 from triscope.data.shards import ShardSet, index_folder, write_whole
 
 EXAMPLES = {  # of what the arguments of sources are given
@@ -60,8 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.run(parsed)
-    except TriscopeError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (TriscopeError, OSError) as error:
+        print(f"error: {error if isinstance(error, TriscopeError) else bad_path(error)}", file=sys.stderr)
         return 1
 
 
@@ -380,7 +380,7 @@ def _add_workers(command: argparse.ArgumentParser) -> None:
 
 
 def _add_samples_per_shard(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--samples_per_shard", type=_positive, default=1000, help="(default: %(default)s)")
+    command.add_argument("--samples_per_shard", type=_positive, default=1000, metavar="N", help="(default: %(default)s)")
 
 
 def _share(text: str) -> float:

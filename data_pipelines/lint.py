@@ -76,7 +76,8 @@ def lint(folder: Path, workers: int = 1) -> LintReport:
         samples += len(keys)
         for key in keys:
             if key in shard_of:
-                where, seen = f"{path}, key {key!r}", f"a key that {shard_of[key].name} has too"
+                before = f"in {shard_of[key].name}" if shard_of[key] != path else "earlier in this shard"
+                where, seen = f"{path}, key {key!r}", f"a key that is also {before}"
                 faults.append(BadSampleError(where, seen, "keys unique in the set", "convert the data again"))
             shard_of.setdefault(key, path)
     return LintReport(folder, len(paths), samples, tuple(faults))

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import ijson
 
-from triscope.data.errors import TriscopeError
+from triscope.data.errors import TriscopeError, reason
 
 
 def read_list(path: Path, name: str | None = None) -> Iterator[dict]:
@@ -111,7 +111,7 @@ def read_rows(path: Path, needed: Collection[str], allowed: Collection[str] = ()
                 row = dict(zip(found, map(str.strip, cells), strict=False))
                 yield rows.line_num, {name: row.get(name, "") for name in columns}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        found_instead = "no file" if isinstance(error, FileNotFoundError) else str(error)
+        found_instead = "no file" if isinstance(error, FileNotFoundError) else reason(error)
         raise TriscopeError(str(path), found_instead, "a CSV with a header", "correct the path or the file") from None
 
 

@@ -44,6 +44,12 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Name what is {relation} the {name}.",
     ),
     "pointing": ("Where is {phrase}?", "Find {phrase}.", "Give the box of {phrase}.", "Point to {phrase}."),
+    "pointing_described": (
+        'Where is this? "{phrase}"',
+        'Find what "{phrase}" describes.',
+        'Give the box that fits "{phrase}".',
+        'Point to this: "{phrase}".',
+    ),
     "recognition": ("What is at {region}?", "Name the object in {region}.", "Which object is inside {region}?"),
     "text": ("What is written in {region}?", "Read the text in {region}.", "Which words stand in {region}?"),
     "shared_element": (

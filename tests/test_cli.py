@@ -75,10 +75,10 @@ def test_a_checkpoint_that_holds_the_warm_started_parts_is_tested_and_talked_to_
     ],
     ids=["missing shards", "missing checkpoint", "prompts that are too long"],
 )
-def test_a_fit_that_cannot_start_leaves_its_folder_free_for_the_next_try(base, tmp_path, mistake, told):
-    arguments = fit_arguments(base, str(base / "shards"), tmp_path / "run", "--run.wandb", "disabled")
+def test_a_fit_that_cannot_start_leaves_nothing_behind(base, tmp_path, mistake, told):
+    arguments = fit_arguments(base, str(base / "shards"), tmp_path / "run")
     assert re.search(told, refused([*arguments, *mistake]))
-    assert not (tmp_path / "run" / "config.yaml").exists()
+    assert not (tmp_path / "run").exists()
     main(arguments)
     assert (tmp_path / "run" / "config.yaml").exists()
 
@@ -103,6 +103,12 @@ def test_every_command_of_the_help_exists(capsys):
             main([command, "--help"])
         assert end.value.code in (0, None), command
         assert "usage" in capsys.readouterr().out.lower(), command
+
+
+def test_a_report_that_cannot_be_written_is_told_without_a_stack_trace(run_folder, tmp_path):
+    (tmp_path / "file").touch()
+    message = refused(["report", str(run_folder), "--out", str(tmp_path / "file" / "report.html")])
+    assert f"triscope report: {tmp_path}/file" in message and "Errno" not in message
 
 
 def test_an_unknown_command_is_named(capsys):
@@ -130,6 +136,25 @@ def test_a_key_or_value_that_is_not_understood_is_told_in_a_line_with_its_file(b
     assert re.search(told, message) and "mine.yaml" in message and "\n" not in message
     assert "usage" not in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_path_that_a_file_misspells_is_told_with_that_file(base, tmp_path):
+    (tmp_path / "mine.yaml").write_text("model: {init_args: {model: conf/model/lion_micro.yaml}}")  # from here there is none
+    message = refused(fit_arguments(base, str(base / "shards"), tmp_path / "run", "-c", str(tmp_path / "mine.yaml")))
+    assert message.startswith(f"triscope fit: {tmp_path}/mine.yaml: found") and "\n" not in message
+    assert "conf/model/lion_micro.yaml" in message and message.endswith("that file's folder.")
+
+
+def test_a_missing_recipe_is_asked_for_by_name():
+    assert refused(["fit", "-c", "conf/recipe/lion_9.yaml"]).endswith(
+        "lion_9.yaml: found no such file; expected a recipe or what is laid over one. Correct the path."
+    )
+    assert "Name a recipe, as in -c conf/recipe/lion_2_region.yaml" in refused(["fit", "--run.folder", "runs/mine"])
+
+
+def test_a_mistake_on_the_command_line_is_not_looked_for_in_the_files(base, tmp_path):
+    message = refused(fit_arguments(base, str(base / "shards"), tmp_path / "run", "--model.init_args.learning_rat", "1"))
+    assert message.startswith("triscope fit: the command line: found") and message.endswith("Did you mean learning_rate.")
 
 
 def test_what_the_trainer_refuses_is_told_without_a_stack_trace(base, tmp_path):

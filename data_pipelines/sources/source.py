@@ -22,7 +22,7 @@ from data_pipelines.make_shards import Made
 from data_pipelines.report import Drop, Fault
 from data_pipelines.wordings import word
 from triscope.data.boxes import Box, BoxSpace
-from triscope.data.errors import BadSampleError, TriscopeError
+from triscope.data.errors import BadSampleError, TriscopeError, reason
 from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag, Turn
 from triscope.data.shards import MAX_ENTRY_BYTES, MAX_KEY_CHARACTERS
 
@@ -195,7 +195,7 @@ def convert_entry(source: Source, seed: int, entry: Entry) -> Made:
         )
         sample.check()
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        example = f"{entry.key}: {type(error).__name__} {error}"
+        example = f"{entry.key}: {reason(error)}"
         return _nothing(entry, *draft.drops, Drop("record_unusable", example, Fault.SAMPLE))
     return Made(sample, tuple(contents), tuple(draft.drops), len(entry.records))
 

@@ -12,7 +12,7 @@ from data_pipelines.reading import field, read_list
 from data_pipelines.sources.source import Draft, Entry, Picture, PictureFolders, Source, box_from_xywh, clean, key_of
 from triscope.data.boxes import Box
 from triscope.data.errors import TriscopeError
-from triscope.data.sample import Level
+from triscope.data.sample import Level, Turn
 
 ROUNDING_PIXELS = 5.0  # boxes were drawn by hand and often reach over the border
 
@@ -76,7 +76,8 @@ class VisualGenomeRegions(VisualGenomeSource):
             region = draft.region(box)
             draft.ask("description", Level.REGION, [phrase], region=region)
             if len(boxes_of[phrase]) == 1:
-                draft.ask("pointing", Level.REGION, [region], phrase=phrase)
+                prompt = draft.word("pointing_described", phrase=phrase)
+                draft.talk("pointing", Level.REGION, [Turn(prompt, (region,), content=phrase)])
             else:
                 draft.drop("phrase_of_several_boxes", f"{annotation}: {phrase!r}")
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import sys
 import warnings
 from argparse import ArgumentError
@@ -25,9 +26,10 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from triscope.callbacks import ChartsByTask, DataHealth, PartsTable, PictureBoard, RoutingPicture, RunTables, Throughput
 from triscope.callbacks.run_tables import wandb_loggers
 from triscope.checkpoints.folder import folders_as_recipes
+from triscope.checkpoints.run import PARTS_FILE, SETS_FILE
 from triscope.checkpoints.whole import WholeCheckpoints, check_readable
 from triscope.data.datamodule import DataModule
-from triscope.data.errors import ConfigurationError, TriscopeError
+from triscope.data.errors import ConfigurationError, TriscopeError, bad_path, reason
 from triscope.data.prompts import PromptStyle
 from triscope.stages import Stage
 from triscope.version import CODE_FILE, code_version
@@ -143,6 +145,28 @@ class TriscopeCLI(LightningCLI):
         if checkpoint and Path(checkpoint).exists():
             self.model.restored_from = Path(checkpoint)
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run; a fit whose input is refused before its first batch leaves nothing behind."""
+        try:
+            super()._run_subcommand(subcommand)
+        except TriscopeError:
+            began = (Path(self.trainer.default_root_dir) / "config.yaml").exists()
+            if subcommand == "fit" and self.trainer.is_global_zero and not began:
+                self._remove_beginnings(Path(self.trainer.default_root_dir))
+            raise
+
+    def _remove_beginnings(self, folder: Path) -> None:
+        """What a run writes into its folder before its first batch, and folders that are empty then."""
+        for run in [logger.experiment for logger in wandb_loggers(self.trainer)]:
+            run.finish(exit_code=1)
+            shutil.rmtree(Path(run.dir).parent)
+        if not list(folder.glob("wandb/*run-*")):  # beside runs there are only links and logs of the last one
+            shutil.rmtree(folder / "wandb", ignore_errors=True)
+        for name in (PARTS_FILE, SETS_FILE):
+            (folder / name).unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
     def instantiate_trainer(self, **kwargs: object) -> lightning.Trainer:
         """The trainer with the run's folder and loggers; what is evaluated later is logged in a folder of its own."""
         folder, wandb = self._get(self.config_init, "run.folder"), self._get(self.config_init, "run.wandb")
@@ -162,7 +186,7 @@ def run_loggers(folder: str | Path, wandb: str = "offline") -> list[Logger]:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         remedy = "choose another --run.folder"
-        raise ConfigurationError(f"run.folder {folder}", str(error), "a folder that can be written to", remedy) from error
+        raise ConfigurationError(f"run.folder {folder}", reason(error), "a folder that can be written to", remedy) from error
     loggers: list[Logger] = [_csv_logger(folder)]
     if wandb != "disabled":
         os.environ.setdefault("WANDB_SILENT", "true")
@@ -223,6 +247,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(f"triscope {command}: {told}") from error
     except TriscopeError as error:
         raise SystemExit(f"triscope {command}: {error}") from error
+    except OSError as error:
+        raise SystemExit(f"triscope {command}: {bad_path(error)}") from error
 
 
 def misread(message: str, arguments: Sequence[str]) -> ConfigurationError:
@@ -232,17 +258,30 @@ def misread(message: str, arguments: Sequence[str]) -> ConfigurationError:
         message: of the parser.
         arguments: of the command line.
     """
+    if missing := re.search(r"\"config\": File does not exist: '([^']+)'", message):
+        return ConfigurationError(f"-c {missing[1]}", "no such file", "a recipe or what is laid over one", "correct the path")
     lines = [line.strip() for line in message.splitlines() if line.strip() and not _NOISE.match(line.strip())]
     known = {name for kind in (Stage, DataModule, PromptStyle, lightning.Trainer) for name in inspect.signature(kind).parameters}
     known |= {"model", "data", "trainer", "run", "checkpoint", "class_path", "init_args"}
     path = re.search(r"[Oo]ption '([\w.]+)'", message)
-    name = next((name for name in path[1].split(".") if name not in known), "") if path else ""
-    near = get_close_matches(name, sorted(known), n=1)
+    value = re.search(r"(Expected a path but|Got value:) (\S+)", message)
+    name = next((name for name in path[1].split(".") if name not in known), "") if path else value[2] if value else ""
+    near = get_close_matches(name, sorted(known), n=1) if path else []
     files = [file for flag, file in pairwise(arguments) if flag in ("-c", "--config")]
-    holding = [file for file in files if Path(file).is_file() and name in Path(file).read_text(encoding="utf-8")]
+    typed = ["the command line"] * any(name in argument for argument in arguments if argument not in files)
+    holding = [file for file in files if Path(file).is_file() and name in _words_of(Path(file))] + typed
     where = ", ".join(holding if name and holding else [*files, "the command line"])
     remedy = f"did you mean {near[0]}" if near else "correct it"
+    if not files and "are required" in message:
+        remedy = "name a recipe, as in -c conf/recipe/lion_2_region.yaml"
+    if name.endswith(".yaml"):
+        remedy = "correct the path; one that stands in a file starts from that file's folder"
     return ConfigurationError(where, " ".join(lines), f"keys and values that `triscope {arguments[0]} --help` lists", remedy)
+
+
+def _words_of(file: Path) -> set[str]:
+    """Keys and values of a YAML file; it need not be in order."""
+    return set(re.findall(r"[\w./-]+", re.sub(r"#.*", "", file.read_text(encoding="utf-8"))))
 
 
 def _run(command: str, arguments: list[str]) -> None:

@@ -277,7 +277,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_a_broken_results_file_is_named(run_folder: Path) -> None:
     (run_folder / "results.json").write_text("{")
 
-    with pytest.raises(ConfigurationError, match=r"results\.json: found JSONDecodeError"):
+    with pytest.raises(ConfigurationError, match=r"results\.json: found text that is not JSON"):
         report(run_folder)
 
 

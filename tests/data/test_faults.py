@@ -37,7 +37,7 @@ def test_a_shard_that_goes_missing(shards, tmp_path):
     (tmp_path / "set" / "shard-000001.tar").unlink()
     assert set(keys(exact)) == {*EVERY_KEY} - SECOND
     assert [type(error) for error in exact.skipped] == [BadShardError] * 4
-    assert "shard-000001.tar: found no file" in str(exact.skipped[0])
+    assert "shard-000001.tar: found no such file" in str(exact.skipped[0])
 
 
 def test_a_shard_that_is_replaced_by_one_of_the_same_size(shards, tmp_path):

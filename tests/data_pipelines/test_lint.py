@@ -1,6 +1,7 @@
 """Lint finds each fault and names file, key and field."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,10 @@ def test_a_set_in_order_has_no_fault(tmp_path: Path) -> None:
         ({"conversations": []}, "found no conversation"),
         ({"key": "other"}, "found key 'other' in the record"),
         ({"schema": 7}, "found no schema number, or another"),
+        ({"conversations": [caption()[0] | {"level": "word"}]}, "conversations[0]: found 'word' is not a valid Level"),
+        ({"conversations": [*caption(), {"task": "caption", "level": "image"}]}, "conversations[1]: found no field 'turns'"),
+        ({"images": [{"file": "0.jpg", "height": HEIGHT}]}, "images[0]: found no field 'width'"),
+        ({"images": 3}, "found 'int' object is not iterable"),
         ({"content": b"no picture"}, "images[0] (0.jpg): found a picture that cannot be decoded"),
         ({"content": picture()[:-100]}, "images[0] (0.jpg): found a picture that cannot be decoded"),
         ({"content": picture(32, HEIGHT)}, "images[0] (0.jpg): found a picture of 32x48; expected 64x48"),
@@ -73,7 +78,19 @@ def test_a_key_in_two_shards_is_named_with_both(tmp_path: Path) -> None:
     for name in ("a.tar", "b.tar"):
         write_shard(tmp_path / name, {"made-0": record(0)}, {"made-0": picture()})
     fault = str(lint(tmp_path).faults[-1])
-    assert "b.tar, key 'made-0': found a key that a.tar has too" in fault
+    assert "b.tar, key 'made-0': found a key that is also in a.tar" in fault
+
+
+def test_a_key_twice_in_a_shard_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    write_shard(path, {f"made-{number}": record(number) for number in range(2)}, {f"made-{n}": picture() for n in range(2)})
+    with tarfile.open(path) as tar:
+        _, last = tar.getmembers()[-2:]
+        end = last.offset_data + -(-last.size // 512) * 512
+    content = path.read_bytes()
+    path.write_bytes(content[:end] + content)  # the two samples, and once more
+    fault = str(lint(tmp_path).faults[-2])
+    assert "a.tar, key 'made-0': found a key that is also earlier in this shard" in fault
 
 
 def test_a_missing_index_is_a_fault_beside_the_others(tmp_path: Path) -> None:

@@ -42,10 +42,17 @@ def test_lint_says_by_its_exit_code_that_there_are_faults(tmp_path: Path) -> Non
 def test_a_mistake_is_told_in_a_line_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}: found no index.json; expected")
+    assert main(["info", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere: found no such folder; expected a folder of shards" in capsys.readouterr().err
     files = ["--annotations", str(tmp_path / "none.json"), "--images", str(tmp_path), "--out", str(tmp_path / "out")]
     assert main(["convert", "vsr", *files]) == 1
     assert "none.json: found no file" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    write_made_up(tmp_path / "set")
+    assert main(["preview", str(tmp_path / "set"), "--out", str(tmp_path / "new" / "page.html")]) == 0
+    (tmp_path / "file").touch()
+    assert main(["preview", str(tmp_path / "set"), "--out", str(tmp_path / "file" / "page.html")]) == 1
+    assert f"error: {tmp_path}/file: found file exists; expected a path" in capsys.readouterr().err
 
 
 def test_an_unknown_source_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

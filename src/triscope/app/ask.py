@@ -8,10 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from PIL import Image as Picture
-from PIL import UnidentifiedImageError
 
 from triscope.arguments import Parser
-from triscope.data.errors import ConfigurationError
+from triscope.data.errors import ConfigurationError, reason
 from triscope.data.region_text import read_regions
 from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag, Turn
 from triscope.data.shards import ShardWriter
@@ -132,5 +131,6 @@ def read_picture(file: Path) -> tuple[bytes, tuple[int, int]]:
             buffer = io.BytesIO()
             picture.convert("RGB").save(buffer, "JPEG", quality=95)
             return buffer.getvalue(), picture.size
-    except (FileNotFoundError, UnidentifiedImageError) as error:
-        raise ConfigurationError(f"--picture {file}", str(error), "a picture", "correct the path, or convert the file") from None
+    except OSError as error:
+        remedy = "correct the path, or convert the file"
+        raise ConfigurationError(f"--picture {file}", reason(error), "a picture", remedy) from None

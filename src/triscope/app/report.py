@@ -12,7 +12,7 @@ from triscope.app.line_chart import Point, line_chart
 from triscope.app.page import page, picture, table, with_links
 from triscope.app.runs import CONFIGURATION_FILE, Run, find_runs, parsed, read_runs, results_of
 from triscope.arguments import Parser
-from triscope.checkpoints.run import SETS_FILE
+from triscope.checkpoints.run import PARTS_FILE, SETS_FILE
 from triscope.drawing import PREDICTED_COLOR, REGION_COLOR, TRUE_COLOR
 from triscope.evaluation.predictions import Prediction, read_predictions
 from triscope.evaluation.results import LEARNED_IN_WORDS, PREDICTIONS
@@ -366,7 +366,7 @@ def _step(file: Path) -> str:
 
 def _parts(run: Run) -> str:
     """The table of `parts.txt`."""
-    file = run.folder / "parts.txt"
+    file = run.folder / PARTS_FILE
     if not file.exists():
         return "<p>No table of parts was written.</p>"
     head, _, *lines, total = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]

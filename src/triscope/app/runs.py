@@ -12,7 +12,7 @@ from typing import TypeVar
 import yaml
 
 from triscope.app.line_chart import Point
-from triscope.data.errors import ConfigurationError
+from triscope.data.errors import ConfigurationError, reason
 from triscope.evaluation.results import RESULTS_FILE
 
 Parsed = TypeVar("Parsed")
@@ -88,9 +88,7 @@ def parsed(file: Path, parse: Callable[[str], Parsed], missing: Parsed | None = 
     try:
         return parse(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise ConfigurationError(
-            f"{file}", f"{type(error).__name__}: {error}", "the file as a run leaves it", "repair or remove it"
-        ) from error
+        raise ConfigurationError(f"{file}", reason(error), "the file as a run leaves it", "repair or remove it") from error
 
 
 def _stage(text: str) -> str:

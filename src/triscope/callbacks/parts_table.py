@@ -6,6 +6,7 @@ from pathlib import Path
 import lightning.pytorch as lightning
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
+from triscope.checkpoints.run import PARTS_FILE
 from triscope.stages.base import Stage
 
 
@@ -19,7 +20,7 @@ class PartsTable(lightning.Callback):
         rank_zero_info(table)
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "parts.txt").write_text(table + "\n")
+        (folder / PARTS_FILE).write_text(table + "\n")
 
 
 def parts_table(stage: Stage, parameter_groups: list[dict]) -> str:

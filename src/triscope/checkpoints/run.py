@@ -17,6 +17,7 @@ from triscope.data.errors import BadShardError, ConfigurationError
 from triscope.data.shards import ShardSet
 from triscope.model import VisualLanguageModel
 
+PARTS_FILE = "parts.txt"  # of a run's folder: the table of its parts
 SETS_FILE = "sets.json"  # of a run's folder: the sets of shards as they were when it began
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
-from triscope.data.errors import BadShardError
+from triscope.data.errors import BadShardError, reason
 from triscope.data.shard_index import how_to_index
 
 
@@ -36,6 +36,8 @@ class LocalFolder:
         try:
             return (self.path / file).read_bytes()
         except OSError:
+            if not self.path.is_dir():
+                raise BadShardError(str(self.path), "no such folder", "a folder of shards", "correct the path") from None
             expected = "an index beside the shards"
             raise BadShardError(str(self.path), f"no {file}", expected, how_to_index(str(self.path))) from None
 
@@ -65,7 +67,7 @@ class LocalFolder:
         try:
             opened = path.open("rb")
         except OSError as error:
-            raise BadShardError(str(path), f"no file ({error})", "a shard, as the index says", "copy it there again") from None
+            raise BadShardError(str(path), reason(error), "a shard, as the index says", "copy it there again") from None
         now = os.fstat(opened.fileno())
         if now.st_size != size:
             opened.close()

@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Any
 
 from triscope.data.boxes import Box, BoxSpace
-from triscope.data.errors import BadSampleError
+from triscope.data.errors import BadSampleError, reason
 from triscope.data.region_text import check_no_marks
 
 SCHEMA_VERSION = 1
@@ -164,10 +164,9 @@ class Sample:
                 source=str(record.pop("source", "")),
                 extra=record.pop("extra", {}),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BadSampleError(
-                where, f"{type(error).__name__} {error}", "the fields of a Sample", "see triscope/data/sample.py"
-            ) from None
+        except _MISREAD as error:
+            place, found = _misread_in(json.loads(text)) or ("", reason(error))
+            raise BadSampleError(f"{where}{place}", found, "the fields of a Sample", "see triscope/data/sample.py") from None
         if record:
             raise BadSampleError(where, f"unknown fields {sorted(record)}", "the fields of a Sample", "remove them")
         return sample
@@ -243,6 +242,20 @@ class Sample:
                             f"at most {available[kind]} {kind}(s)",
                             f"count {kind} markers from 1 and add the missing {kind}",
                         )
+
+
+_MISREAD = (KeyError, TypeError, ValueError, AttributeError)
+
+
+def _misread_in(record: dict) -> tuple[str, str] | None:
+    """Which entry of a record cannot be read, and why; None if it is none of an entry."""
+    for name, read in (("images", _image), ("conversations", _conversation), ("regions", _region)):
+        for index, entry in enumerate(record[name] if isinstance(record.get(name), list) else ()):
+            try:
+                read(entry)
+            except _MISREAD as error:
+                return f", {name}[{index}]", reason(error)
+    return None
 
 
 def _image(record: dict) -> Image:

@@ -373,7 +373,8 @@ def written_shard(path: Path) -> Shard | None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it is there completely or not at all."""
+    """Write a text file, and the folder that it shall lie in, so that it is there completely or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}{PART_SUFFIX}")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from triscope.data.errors import TriscopeError
+from triscope.data.errors import TriscopeError, reason
 from triscope.evaluation.intervals import Items, Score
 
 SCHEMA = 1
@@ -256,7 +256,7 @@ def _read(path: Path, expected: str) -> dict:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise TriscopeError(str(path), str(error), expected, "check the path") from None
+        raise TriscopeError(str(path), reason(error), expected, "check the path") from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise TriscopeError(str(path), "another layout", f"{expected}, schema {SCHEMA}", "check which file this is")
     return record

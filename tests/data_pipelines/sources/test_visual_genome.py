@@ -29,6 +29,9 @@ def test_regions_joined_with_sizes_are_described_and_found(tmp_path: Path) -> No
     sample, _ = next(ShardSet.open(tmp_path / "out").read(0, [0])).parse()
     assert sample.regions[0].box.corners == (421, 57, 421 + 82, 57 + 139)
     assert sample.conversations[0].turns[0].answers == ("the clock is green in colour",)
+    pointing = sample.conversations[1].turns[0]  # phrases are often sentences, so they are quoted
+    assert '"the clock is green in colour"' in pointing.prompt and pointing.content == "the clock is green in colour"
+    assert pointing.answers == ("<region:1>",)
 
 
 def test_the_official_layout_gives_the_same_questions(tmp_path: Path) -> None:
