@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from triscope.version import code_version
 
 MIB = 2**20
 _MMAP_THRESHOLD, _MMAP_BYTES = -3, 64 * 1024  # glibc's M_MMAP_THRESHOLD: larger blocks are given back when they are freed
@@ -118,9 +119,8 @@ def _status_kib(field: str) -> int:
 
 def machine(device: str) -> dict[str, str]:
     """Where and with what something was measured."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return {
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": code_version().get("commit", "unknown"),
         "processor": torch.cuda.get_device_name() if device == "cuda" else _processor(),
         "cores": str(len(os.sched_getaffinity(0))),
         "load": f"{os.getloadavg()[0]:.1f}",

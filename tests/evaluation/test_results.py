@@ -77,7 +77,7 @@ def test_the_table_has_a_line_a_score_that_says_whether_it_was_learned():
     assert (name, value, blind, shuffled, guess, items) == ("image/yes_no_acc", "0.950", "0.500", "0.550", "0.500", "40")
     assert interval.count("-") == 1 and learned == "yes"
     (_, alone) = results_table(summarise({"": answered(YES_NO, 20)})).splitlines()
-    assert alone.split()[3:5] == ["nan", "nan"] and alone.endswith("no")
+    assert alone.split()[3:5] == ["-", "-"] and alone.endswith("no")
 
 
 def test_a_benchmark_stands_in_its_set_s_results_and_above_their_table(tmp_path):

@@ -163,15 +163,20 @@ def results_table(result: Mapping) -> str:
     lines += [f"{'score':34} {'value':>7} {'95 % interval':>15} {'blind':>7} {'shuffled':>8} {'guess':>7} {'items':>6}  learned"]
     for name, value in result["metrics"].items():
         low, high = result["intervals"][name]
-        guess = max(result["guesses"].get(name, {"": float("nan")}).values())
-        blind, shuffled = (result["controls"].get(control, {}).get(name, float("nan")) for control in ("blind", "shuffled"))
+        guess = max(result["guesses"].get(name, {}).values(), default=None)
+        blind, shuffled = (result["controls"].get(control, {}).get(name) for control in WITHOUT_SIGHT)
         lines.append(
-            f"{name:34} {value:7.3f} {f'{low:.3f}-{high:.3f}':>15} {blind:7.3f} {shuffled:8.3f} {guess:7.3f} "
-            f"{result['items'][name]:6d}  {LEARNED_IN_WORDS[result['learned'][name]]}"
+            f"{name:34} {value:7.3f} {f'{low:.3f}-{high:.3f}':>15} {_told_value(blind):>7} {_told_value(shuffled):>8} "
+            f"{_told_value(guess):>7} {result['items'][name]:6d}  {LEARNED_IN_WORDS[result['learned'][name]]}"
         )
     if result["pictures"]:
         lines += ["", pictures_table(result["pictures"])]
     return "\n".join(lines)
+
+
+def _told_value(value: float | None) -> str:
+    """A number of the table; a dash where nothing was measured."""
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _told(benchmark: Mapping) -> str:
