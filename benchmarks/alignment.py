@@ -26,7 +26,7 @@ QUESTION_TOKENS = 24
 class OnceAnImage(SemanticAlignment):
     """What the released code does: every image has a stream of its own from the first layer on."""
 
-    def streams(self, pair_row_N: torch.Tensor) -> Streams:
+    def streams(self, pair_row_N: torch.Tensor, rows: int) -> Streams:
         pairs_N = torch.arange(len(pair_row_N))
         return Streams(pair_row_N, pairs_N, pair_row_N[:, None] == pair_row_N)
 

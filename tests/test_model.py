@@ -260,7 +260,7 @@ def test_a_shared_prefix_is_read_once(folder):
     model.language.layers()[0].register_forward_pre_hook(lambda layer, inputs: read.append(inputs[0].shape))
     batch = batch_of(model, asked_twice())
     model(batch)
-    prefix = model._shared_prefix(batch)
+    prefix = model.shared_prefix(batch)
     behind = int(batch.valid_BT.sum()) + len(batch) * (model.bridges["aggregator"].tokens - 1 - prefix.length)
     assert read == [(1, 4 * prefix.length + behind, model.language.width)]  # two pictures, two levels
 

@@ -87,8 +87,7 @@ class VisualLanguageModel(nn.Module):
             Logits at the supervised positions only, their targets, and the row each belongs to.
         """
         fused = self.fused(batch, kept_BT=batch.valid_BT)
-        prefix = self._shared_prefix(batch) if self.share_prefix else None
-        return self.language(fused.embeddings_BTD, fused.valid_BT, fused.labels_BT, batch.level_B, prefix)
+        return self.language(fused.embeddings_BTD, fused.valid_BT, fused.labels_BT, batch.level_B, self.shared_prefix(batch))
 
     @torch.no_grad()
     def generate(self, batch: Batch, **options: Any) -> list[list[int]]:
@@ -134,6 +133,25 @@ class VisualLanguageModel(nn.Module):
     def embed_text(self, ids_BT: Tensor, kept_BT: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (B, T, D) of token ids, and which of them are read."""
         return self.language.embed(ids_BT), kept_BT
+
+    def shared_prefix(self, batch: Batch) -> SharedPrefix | None:
+        """What rows of one image and level have in common, if `share_prefix`; None where rows do not all begin alike, with
+        their only image."""
+        if not self.share_prefix or self.language.seq2seq or not self.language.unpadded:
+            return None
+        bridges: Any = self.bridges.values()
+        tokens = sum(bridge.tokens for bridge in takewhile(lambda bridge: not bridge.question_aware, bridges))
+        is_image_BT = (batch.ids_BT == Placeholder.IMAGE) & batch.valid_BT
+        place = int(is_image_BT[0].int().argmax())
+        before_BT = batch.ids_BT[:, :place]
+        alike = is_image_BT[:, place].all() and (before_BT == before_BT[:1]).all() and (before_BT != Placeholder.REGION).all()
+        one_each = len(batch.pair_row_N) == len(batch) and bool(alike)
+        if tokens == 0 or not one_each:
+            return None
+        kind_B = batch.pair_image_N * len(LEVELS) + batch.level_B
+        kinds, prefix_B = kind_B.unique(return_inverse=True)
+        row_U = prefix_B.new_zeros(len(kinds)).scatter_(0, prefix_B, torch.arange(len(batch), device=prefix_B.device))
+        return SharedPrefix(place + tokens, row_U, prefix_B)
 
     def keep_only(self, bridges: Sequence[str], levels: Sequence[str], region_parts: Sequence[str] = ()) -> None:
         """Reduce the model to what a stage uses: its bridges, the adapters of its levels, and of the region encoder
@@ -205,22 +223,6 @@ class VisualLanguageModel(nn.Module):
         asked = batch if len(batch.region_row_G) else _with_dummy_region(batch)
         tokens_GRD = self.regions(features_LIPV, asked.region_pictures, asked.region_image_G, asked.boxes_G4)
         return tokens_GRD[: len(batch.region_row_G)]
-
-    def _shared_prefix(self, batch: Batch) -> SharedPrefix | None:
-        """What rows of one image and level have in common; None where rows do not all begin alike, with their only image."""
-        bridges: Any = self.bridges.values()
-        tokens = sum(bridge.tokens for bridge in takewhile(lambda bridge: not bridge.question_aware, bridges))
-        is_image_BT = (batch.ids_BT == Placeholder.IMAGE) & batch.valid_BT
-        place = int(is_image_BT[0].int().argmax())
-        before_BT = batch.ids_BT[:, :place]
-        alike = is_image_BT[:, place].all() and (before_BT == before_BT[:1]).all() and (before_BT != Placeholder.REGION).all()
-        one_each = len(batch.pair_row_N) == len(batch) and bool(alike)
-        if self.language.seq2seq or not self.language.unpadded or tokens == 0 or not one_each:
-            return None
-        kind_B = batch.pair_image_N * len(LEVELS) + batch.level_B
-        kinds, prefix_B = kind_B.unique(return_inverse=True)
-        row_U = prefix_B.new_zeros(len(kinds)).scatter_(0, prefix_B, torch.arange(len(batch), device=prefix_B.device))
-        return SharedPrefix(place + tokens, row_U, prefix_B)
 
     def _soft_prompt_D(self, like: Tensor) -> Tensor:
         return self.soft_prompt() if self.soft_prompt is not None else like.new_zeros(self.language.width)

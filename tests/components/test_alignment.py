@@ -138,7 +138,7 @@ def test_a_lone_image_among_all_guides_itself():
 def test_shares_sum_to_one_over_the_images_of_a_context(context):
     bridge = bridge_with(context=context)
     given = Given(3, 1, 2)
-    reads_RN = bridge.alignment.streams(given.pair_row_N).reads_RN
+    reads_RN = bridge.alignment.streams(given.pair_row_N, rows=3).reads_RN
     share_RNP = bridge.alignment.shares(given.features_LIPV[0], reads_RN)
     assert (share_RNP[~reads_RN] == 0).all() and (share_RNP[reads_RN] > 0).all()
     assert_close(share_RNP.sum(1), reads_RN.any(1)[:, None].expand(-1, P).float())

@@ -65,7 +65,7 @@ def test_the_adaptive_adjustment_is_the_authors(fixture):
         features_BnPV = fixture[f"inputs/n{images}/I"]
         features_LIPV, pair_row_N, *_ = given(fixture, features_BnPV)
         alpha_BnP = fixture[f"outputs/n{images}/alpha"]
-        reads_BN = bridge.alignment.streams(pair_row_N).reads_RN
+        reads_BN = bridge.alignment.streams(pair_row_N, rows=len(features_BnPV)).reads_RN
         share_BNP = bridge.alignment.shares(features_LIPV[0], reads_BN)
         assert_close(share_BNP[reads_BN].view_as(alpha_BnP), alpha_BnP, **OUTPUTS)
         assert_close(bridge.alignment.mixtures(features_LIPV[0], reads_BN), fixture[f"outputs/n{images}/I_hat"], **OUTPUTS)
@@ -136,7 +136,7 @@ def test_tokens_with_the_other_images_as_context_are_those_of_the_paper_s_formul
             checked += 1
     assert checked >= 2
     features_LIPV, pair_row_N, *_ = given(fixture, features_BnPV)
-    context_RPV = bridge.alignment.mixtures(features_LIPV[0], bridge.alignment.streams(pair_row_N).reads_RN)
+    context_RPV = bridge.alignment.mixtures(features_LIPV[0], bridge.alignment.streams(pair_row_N, len(features_BnPV)).reads_RN)
     if images > 1:  # a lone image has none
         recorded_map = fixture[f"outputs/formula_others_n{images}/I_hat"]
         assert_close(context_RPV.view_as(recorded_map), recorded_map, **OUTPUTS)

@@ -55,7 +55,7 @@ def test_sharing_the_prefix_changes_nothing_where_images_have_rows_of_their_own(
     batch = batch_of(model, [sample(key, asked, boxes=[CAT]) for key in "ab"], TOKENS)
     plain = model(batch).logits_MV
     model.share_prefix = True
-    assert model._shared_prefix(batch) is not None
+    assert model.shared_prefix(batch) is not None
     torch.testing.assert_close(model(batch).logits_MV, plain, atol=1e-4, rtol=1e-4)
 
 

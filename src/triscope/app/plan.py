@@ -2,7 +2,7 @@
 
 The model is built without content, and one training step of the largest batch is run on tensors that have a shape and no
 content either: what is alive at a time is counted, not estimated. Not counted: what a GPU's driver takes (about half a GiB),
-and what memory loses to fragments.
+what memory loses to fragments, and what a region encoder's own tower holds while it looks at pictures.
 """
 
 import itertools
@@ -24,6 +24,8 @@ from triscope.cli import TriscopeCLI
 from triscope.components import unpadded_causal, unpadded_t5
 from triscope.components.adapters import Span
 from triscope.components.language import TokenPredictions
+from triscope.components.regions import RegionEncoder
+from triscope.components.unpadded_causal import SharedPrefix
 from triscope.data.batch import Batch, Placeholder
 from triscope.data.datamodule import DataModule
 from triscope.data.errors import TriscopeError
@@ -51,6 +53,9 @@ class StepShape:
         supervised_tokens: of all rows.
         question_tokens: S.
         all_text_tokens: of all rows, without those of images.
+        regions: G, shown as tokens.
+        prefixes: U, of which rows share one each; 0 where they share none.
+        prefix_tokens: of each.
     """
 
     rows: int
@@ -62,11 +67,15 @@ class StepShape:
     supervised_tokens: int
     question_tokens: int
     all_text_tokens: int
+    regions: int
+    prefixes: int = 0
+    prefix_tokens: int = 0
 
     @classmethod
-    def of(cls, batch: Batch) -> "StepShape":
-        """The sizes of a batch."""
-        text_BT = batch.valid_BT & (batch.ids_BT != Placeholder.IMAGE)
+    def of(cls, batch: Batch, prefix: SharedPrefix | None = None) -> "StepShape":
+        """The sizes of a batch, of which a causal model reads what rows share once."""
+        is_region_BT = batch.ids_BT == Placeholder.REGION
+        text_BT = (batch.valid_BT & (batch.ids_BT != Placeholder.IMAGE)) * torch.where(is_region_BT, RegionEncoder.tokens, 1)
         answer_B = (batch.supervised_BT & batch.valid_BT).sum(1)
         return cls(
             rows=len(batch),
@@ -78,6 +87,9 @@ class StepShape:
             supervised_tokens=int(answer_B.sum()),
             question_tokens=batch.question_ids_BS.shape[1],
             all_text_tokens=int(text_BT.sum()),
+            regions=len(batch.region_row_G),
+            prefixes=len(prefix.row_U) if prefix else 0,
+            prefix_tokens=prefix.length if prefix else 0,
         )
 
 
@@ -227,6 +239,10 @@ def _predict(model: VisualLanguageModel, shape: StepShape) -> TokenPredictions:
         tokens_NQD = torch.cat([bridge(features_LIPV, *pairs, *question) for bridge in model.bridges.values()], dim=1)
         vectors.append(tokens_NQD.reshape(-1, language.width).to(text_BTD.dtype))
         length += shape.images_per_row * tokens_NQD.shape[1]
+    if model.regions is not None:
+        features_GF = torch.zeros(max(1, shape.regions), model.regions.feature_width)
+        tokens_GRD = model.regions.tokens_of(features_GF, torch.zeros(len(features_GF), 4))
+        vectors.append(tokens_GRD.reshape(-1, language.width).to(text_BTD.dtype))
     if model.soft_prompt is not None:
         vectors.append(model.soft_prompt()[None].to(text_BTD.dtype))
     source = torch.cat(vectors)
@@ -262,20 +278,22 @@ def _logits(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> Tensor:
 
 
 def _read_unpadded(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> Tensor:
-    """The states that a language model's head would work on, of rows of about the same length that share nothing."""
+    """The states that a language model's head would work on, of rows of about the same length."""
     rows, length, _ = embeddings_BTD.shape
     image_tokens = (length - shape.text_tokens) // shape.images_per_row * shape.pairs
     answer_lengths = _evenly(max(rows, shape.supervised_tokens), rows)
     lengths = _evenly(shape.all_text_tokens + image_tokens - (shape.supervised_tokens if language.seq2seq else 0), rows)
-    language.route.spans, language.answer_route.spans = [Span(0, sum(lengths))], [Span(0, sum(answer_lengths))]
-    first_E = torch.zeros(sum(lengths), dtype=torch.long)
+    begun = shape.prefixes * shape.prefix_tokens
+    own = sum(lengths) - rows * shape.prefix_tokens if begun else sum(lengths)
+    language.route.spans, language.answer_route.spans = [Span(0, begun + own)], [Span(0, sum(answer_lengths))]
+    first_E = torch.zeros(begun + own, dtype=torch.long)
     embeddings_ED = embeddings_BTD.flatten(0, 1)[first_E]
     if language.seq2seq:
         encoded_ED = unpadded_t5.encode(language.model, embeddings_ED, lengths)
         answers_A = torch.zeros(sum(answer_lengths), dtype=torch.long)
         return unpadded_t5.decode(language.model, answers_A, answer_lengths, encoded_ED, lengths)
-    place_BT = torch.zeros(rows, length, dtype=torch.long)
-    placed = unpadded_causal.RowsBehindPrefixes(0, 0, first_E[:rows], place_BT, first_E)
+    place_BR = torch.zeros(rows, length - (shape.prefix_tokens if begun else 0), dtype=torch.long)
+    placed = unpadded_causal.RowsBehindPrefixes(shape.prefix_tokens, shape.prefixes, first_E[:rows], place_BR, first_E[:own])
     return unpadded_causal.read(language.model.base_model, embeddings_ED, first_E, placed)
 
 
@@ -336,11 +354,14 @@ def _largest_batch(stage: Stage, data: DataModule) -> tuple[StepShape, str]:
     data.workers = 0
     try:
         loader = data.training_loader(stage.tokenizers(), stage.accepted_levels)
-        shapes = [StepShape.of(batch) for batch in itertools.islice(loader, SAMPLED_BATCHES)]
+        batches = itertools.islice(loader, SAMPLED_BATCHES)
+        shapes = [StepShape.of(batch, stage.model.shared_prefix(batch)) for batch in batches]
     except TriscopeError:
         rows = data.samples_per_batch * (data.conversations_per_image or 1)
         return full_shape(data.prompt_style, rows, data.samples_per_batch), "as long as they may be: the data is not here"
     sizes = {field.name: max(getattr(shape, field.name) for shape in shapes) for field in fields(StepShape)}
+    if not all(shape.prefixes for shape in shapes):  # a batch that shares nothing is the largest
+        sizes |= {"prefixes": 0, "prefix_tokens": 0}
     return StepShape(**sizes), f"the largest sizes of {len(shapes)} batches of the training data"
 
 
@@ -356,6 +377,7 @@ def full_shape(style: PromptStyle, rows: int, images: int) -> StepShape:
         supervised_tokens=rows * style.max_answer_tokens,
         question_tokens=style.max_question_tokens,
         all_text_tokens=rows * (style.max_prompt_tokens + style.max_answer_tokens),
+        regions=rows,
     )
 
 

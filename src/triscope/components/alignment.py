@@ -101,7 +101,7 @@ class SemanticAlignment(nn.Module):
         Returns:
             (N, Q, h). What belongs to a pair depends on its own row alone.
         """
-        row_R, stream_N, reads_RN = self.streams(pair_row_N)
+        row_R, stream_N, reads_RN = self.streams(pair_row_N, rows=len(question_ids_BS))
         guided_N11 = reads_RN.any(1)[stream_N][:, None, None]
         context_RPV = self.mixtures(memory_NPV, reads_RN)
         start_BJh, readable_B11J = qformer.embed(question_ids_BS, question_valid_BS)
@@ -119,11 +119,11 @@ class SemanticAlignment(nn.Module):
             seen_NJh = qformer.step(index, seen_NJh, readable_N11J, memory_NPV)
         return seen_NJh[:, : len(qformer.queries_Qh)]
 
-    def streams(self, pair_row_N: Tensor) -> Streams:
-        """One stream a row that shows images, or, where every image has a context of its own, one an image."""
+    def streams(self, pair_row_N: Tensor, rows: int) -> Streams:
+        """One stream a row, or, where every image has a context of its own, one an image."""
         if self.context == "all":
-            row_R, stream_N = pair_row_N.unique(return_inverse=True)
-            return Streams(row_R, stream_N, row_R[:, None] == pair_row_N)
+            row_B = torch.arange(rows, device=pair_row_N.device)
+            return Streams(row_B, pair_row_N, row_B[:, None] == pair_row_N)
         itself_NN = torch.eye(len(pair_row_N), dtype=torch.bool, device=pair_row_N.device)
         together_NN = pair_row_N[:, None] == pair_row_N
         return Streams(pair_row_N, torch.arange(len(pair_row_N), device=pair_row_N.device), together_NN & ~itself_NN)
@@ -146,7 +146,7 @@ class SemanticAlignment(nn.Module):
 
         Of the images of a row they sum to 1 with the context "all". An image that no context reads has zeros.
         """
-        reads_RN = self.streams(pair_row_N).reads_RN
+        reads_RN = self.streams(pair_row_N, rows=int(pair_row_N.max()) + 1).reads_RN
         share_RNP = self.shares(memory_NPV, reads_RN)
         return share_RNP.sum(0) / reads_RN.sum(0).clamp(min=1)[:, None]
 

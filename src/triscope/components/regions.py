@@ -62,6 +62,10 @@ class RegionEncoder(nn.Module, ABC):
         if is_shown_G.any():
             shown = region_image_G[is_shown_G], boxes_G4[is_shown_G]
             features_GF[is_shown_G] = self.features(features_LIPV, pictures, *shown).to(features_GF.dtype)
+        return self.tokens_of(features_GF, boxes_G4)
+
+    def tokens_of(self, features_GF: Tensor, boxes_G4: Tensor) -> Tensor:
+        """The tokens (G, 3, D) of the vectors under some boxes, 0 where a box is not shown: all that trains."""
         token_GD = self.projector(features_GF)
         if self.position is not None:
             with torch.autocast(boxes_G4.device.type, enabled=False):  # bfloat16 knows 1/256 of the picture
