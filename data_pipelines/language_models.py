@@ -277,12 +277,21 @@ def _as_text(tokenizer: Any, request: Request) -> str:
 
 @cache
 def _language(model: str, device: str) -> tuple[Any, Any]:
-    """The model and its tokenizer, which pads on the left."""
+    """The model and its tokenizer, which pads on the left.
+
+    Raises:
+        ConfigurationError: there is no such model, or no such device.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from triscope.devices import on_device
 
-    tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    except OSError as error:
+        found = f"no model {model!r} ({str(error).splitlines()[0].rstrip('.')})"
+        expected = "a Hugging Face folder, or a name on the hub where that can be reached"
+        raise ConfigurationError("--model", found, expected, "correct it, or name the --endpoint that serves it") from None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return on_device(AutoModelForCausalLM.from_pretrained(model, dtype="auto").eval(), device), tokenizer

@@ -89,12 +89,15 @@ class Estimate:
         kinds = ", ".join(f"{kind} {count}" for kind, count in self.dialogues.items())
         basis = f"as {self.paid.replies} earlier answers took" if self.measured else "by the length of texts"
         most = prices.cost(self.prompt_tokens, self.most_answer_tokens)
+        cost = (
+            f"about {prices.cost(self.prompt_tokens, self.answer_tokens):.2f}, {most:.2f} at most; "
+            f"paid earlier: {prices.cost(self.paid.prompt_tokens, self.paid.answer_tokens):.2f}"
+        )
         return (
             f"{sum(self.dialogues.values())} dialogues: {kinds}\n"
             f"{self.answered} answered already, {self.requests} to ask\n"
             f"about {self.prompt_tokens:,} tokens to read and {self.answer_tokens:,} to write, {basis}\n"
-            f"cost: about {prices.cost(self.prompt_tokens, self.answer_tokens):.2f}, {most:.2f} at most; "
-            f"paid earlier: {prices.cost(self.paid.prompt_tokens, self.paid.answer_tokens):.2f}"
+            f"cost: {cost if prices != Prices() else 'not known without --prompt_price and --answer_price'}"
         )
 
 
@@ -265,6 +268,7 @@ def _write(folder: Path, out: Path, work: Path, journal: Journal, model: str, sa
                 report.pictures_written += 1
                 report.written.update(conversation.task for conversation in conversations)
     if not report.written:
+        shutil.rmtree(part)
         found = f"no dialogue that passes the checks; rejected: {dict(report.rejected)}"
         remedy = f"look at {work / REJECTED_FILE}; a larger model may be needed"
         raise TriscopeError(str(out), found, "at least one", remedy)

@@ -169,3 +169,9 @@ def test_a_model_on_this_machine_answers_a_batch_at_a_time(tmp_path):
     assert all(reply.prompt_tokens > 5 and reply.answer_tokens <= 5 for reply in kept.values())
     assert kept == replies(chat, requests(3)), "the same seeds, the same answers"
     assert chat.name == str(folder)
+
+
+def test_a_model_that_is_not_there_is_told(tmp_path):
+    chat = LocalChat(str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigurationError, match=r"--model: found no model .*nowhere.*expected a Hugging Face folder"):
+        replies(chat, requests(1))
