@@ -111,7 +111,7 @@ def test_boxes_and_marks_are_numbered_as_they_are_read(folder, answers, tmp_path
 def test_an_instruction_that_a_system_did_not_answer_is_told(folder, answers, tmp_path):
     lines = answers["llava"].read_text().splitlines(keepends=True)
     answers["llava"].write_text("".join(lines[1:]))
-    with pytest.raises(ConfigurationError, match="--answers llava: found none to fine_eval-0:0"):
+    with pytest.raises(ConfigurationError, match=r"--answers llava: found \d+ answer\(s\), none to fine_eval-0:0"):
         write_page(folder, answers, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
     with pytest.raises(ConfigurationError, match="two or more"):
@@ -149,6 +149,9 @@ def test_from_answers_to_scores_on_the_command_line(folder, answers, tmp_path, c
     overall = re.findall(r"^overall +(\w+) +([\d.]+)", capsys.readouterr().out, re.MULTILINE)
     assert overall == [("pvit", "1.000"), ("shikra", "0.500"), ("llava", "0.000")]
     assert json.loads((tmp_path / "s.json").read_text())["scores"]["overall"]["pvit"]["wins"]["n"] == 2 * PICTURES
+    (tmp_path / "anna (1).json").write_text(json.dumps(saved))
+    with pytest.raises(ConfigurationError, match=r"found 2 rankings of fine_eval-\S+ by Anna; expected one"):
+        main(["scores", "--key", str(tmp_path / "page.key.json"), str(tmp_path / "anna.json"), str(tmp_path / "anna (1).json")])
 
 
 def test_the_real_set_is_converted_and_shown(tmp_path):

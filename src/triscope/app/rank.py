@@ -10,6 +10,7 @@ import hashlib
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,10 @@ def _scores(parsed: argparse.Namespace) -> None:
     judgements = [judgement for path in parsed.rankings for judgement in read_rankings(path, key)]
     if not judgements:
         raise ConfigurationError(", ".join(map(str, parsed.rankings)), "no ranking", "at least one", "rank on the page first")
+    ((judge, item), times) = Counter((judgement.judge, judgement.item) for judgement in judgements).most_common(1)[0]
+    if times > 1:
+        remedy = "give the last file that each judge saved; judges need names of their own"
+        raise ConfigurationError(", ".join(map(str, parsed.rankings)), f"{times} rankings of {item} by {judge}", "one", remedy)
     print(rankings_table(judgements, parsed.resamples, parsed.seed))
     if parsed.out:
         write_whole(parsed.out, rankings_json(judgements, parsed.resamples, parsed.seed))
@@ -208,7 +213,9 @@ def _answer(system: str, known: Mapping, names: Sequence) -> str:
         if name in known:
             return known[name]
     remedy = "let the system answer every instruction; an empty answer is an answer"
-    raise ConfigurationError(f"--answers {system}", f"none to {names[0]}", f"all, of {len(known)}", remedy)
+    raise ConfigurationError(
+        f"--answers {system}", f"{len(known)} answer(s), none to {names[0]}", "one to every instruction", remedy
+    )
 
 
 def _unit(sample: Sample, number: int) -> tuple[float, ...]:
