@@ -10,7 +10,7 @@ def test_a_broken_picture_is_counted_and_named_once_with_the_reason(run_folder):
     assert max(row.get("data/dropped_samples", 0) for row in csv_rows(run_folder)) == 1
 
 
-def test_what_is_dropped_in_a_later_epoch_is_written_too(tmp_path):
+def test_what_is_dropped_in_a_later_epoch_is_written_too_and_the_first_is_told_at_once(tmp_path, caplog):
     """The loader's list begins anew with each epoch, and may then be shorter than what was told."""
     health, logged = DataHealth(), {}
     stage = SimpleNamespace(log=lambda name, value, **_: logged.update({name: value}))
@@ -26,3 +26,5 @@ def test_what_is_dropped_in_a_later_epoch_is_written_too(tmp_path):
         "c: found z",
     ]
     assert logged == {"data/dropped_samples": 1.0}
+    (told,) = caplog.messages
+    assert "a: found x" in told and str(tmp_path / "dropped.txt") in told

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
+from lightning.pytorch.utilities import rank_zero_info
 
 from triscope.data.batch import Batch
 
 
 class DataHealth(lightning.Callback):
-    """Logs how many samples were dropped in this epoch, and lists them in `dropped.txt` with the reason."""
+    """Logs how many samples were dropped in this epoch, lists them with the reason in `dropped.txt`, and tells the first at once."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
@@ -23,6 +24,9 @@ class DataHealth(lightning.Callback):
             stage.log("data/dropped_samples", float(len(skipped)), reduce_fx="sum", sync_dist=True)
         new = [text for text in map(str, skipped) if text not in self._told]
         if new:
+            path = Path(trainer.default_root_dir) / "dropped.txt"
+            if not self._told:
+                rank_zero_info(f"\nA sample is left out. {new[0]} Any others are named in {path} alone.")
             self._told.update(new)
-            with (Path(trainer.default_root_dir) / "dropped.txt").open("a") as file:
+            with path.open("a") as file:
                 file.writelines(f"rank {trainer.global_rank}, step {trainer.global_step}: {text}\n" for text in new)
