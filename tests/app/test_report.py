@@ -39,7 +39,7 @@ RESULTS = {
         "items": {"region/pointing_acc@0.5": 300, "region/pointing_mean_iou": 300, "image/caption_cider": 120},
         "controls": {"blind": {"region/pointing_acc@0.5": 0.05}, "shuffled": {"region/pointing_acc@0.5": 0.11}},
         "guesses": {
-            "region/pointing_acc@0.5": {"constant": 0.04, "any_object": 0.36},
+            "region/pointing_acc@0.5": {"any_object": 0.36, "constant": 0.04},
             "region/pointing_mean_iou": {"constant": 0.24},
             "image/caption_cider": {"constant": 12.5},
         },

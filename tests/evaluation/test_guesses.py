@@ -143,6 +143,12 @@ def test_any_of_the_listed_answers_is_a_guess():
     assert guess_levels(rows)["image/choice_acc"]["any_candidate"] == pytest.approx((1 / 2 + 1 / 4) / 2)
 
 
+@pytest.mark.parametrize(("right", "best"), [(("dog", "dog"), "constant"), (("dog", "cat", "cow"), "any_candidate")])
+def test_the_best_guess_stands_first(right, best):
+    rows = [Row(f"a:{name}", "choice", Level.IMAGE, "Which?", (name,), (name, "other")) for name in right]
+    assert next(iter(guess_levels(rows)["image/choice_acc"])) == best
+
+
 def test_a_score_without_a_guess_to_compare_is_not_judged():
     with pytest.raises(ValueError, match="no guess level"):
         learned(Score(0.9, 10, 0.8, 1.0), {}, {"blind": 0.2})

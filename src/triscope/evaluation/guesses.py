@@ -37,12 +37,13 @@ def guess_levels(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 
     Returns:
         For every name of `tasks.score`: `constant` and, where the task and what is known allow it, `any_object`,
-        `any_candidate`, `other_answer` or `one_picture`, on the scale of that score. A constant box is always well formed, so
-        `well_formed` never counts as learned.
+        `any_candidate`, `other_answer` or `one_picture`, on the scale of that score, the best first. A constant box is always
+        well formed, so `well_formed` never counts as learned.
     """
     levels = {}
     for key, measure, group in measured(distinct([Prediction(row, "") for row in rows])):
-        levels[key] = _levels([item.row for item in group], measure)
+        found = _levels([item.row for item in group], measure)
+        levels[key] = dict(sorted(found.items(), key=lambda level: level[1], reverse=not measure.less_is_better))
     return levels
 
 

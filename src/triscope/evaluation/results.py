@@ -31,10 +31,10 @@ def summarise(predictions: Mapping[str, Sequence[Prediction]]) -> dict:
         predictions: by control of `triscope.data.controls`.
 
     Returns:
-        {metrics, intervals, items, controls: {blind, shuffled}, guesses, learned}, each by score name (learned is None of a
-        score above every guess that no control was asked about); and of the rows that
-        show several pictures {pictures: {control: {score name: {value, all, items}}}}, where `all` is the score of the same
-        rows with all pictures in place.
+        {metrics, intervals, items, controls: {blind, shuffled}, guesses, learned}, each by score name (guesses stand best first;
+        learned is None of a score above every guess that no control was asked about); and of the rows that show several
+        pictures {pictures: {control: {score name: {value, all, items}}}}, where `all` is the score of the same rows with all
+        pictures in place.
     """
     scores = score(predictions[PLAIN])
     controls = {
@@ -163,7 +163,7 @@ def results_table(result: Mapping) -> str:
     lines += [f"{'score':34} {'value':>7} {'95 % interval':>15} {'blind':>7} {'shuffled':>8} {'guess':>7} {'items':>6}  learned"]
     for name, value in result["metrics"].items():
         low, high = result["intervals"][name]
-        guess = max(result["guesses"].get(name, {}).values(), default=None)
+        guess = next(iter(result["guesses"].get(name, {}).values()), None)
         blind, shuffled = (result["controls"].get(control, {}).get(name) for control in WITHOUT_SIGHT)
         lines.append(
             f"{name:34} {value:7.3f} {f'{low:.3f}-{high:.3f}':>15} {_told_value(blind):>7} {_told_value(shuffled):>8} "
