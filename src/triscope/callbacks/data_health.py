@@ -10,7 +10,7 @@ from triscope.data.batch import Batch
 
 
 class DataHealth(lightning.Callback):
-    """Logs how many samples were dropped in this epoch; lists them with the reason in `dropped.txt`, and tells the first."""
+    """Logs how many samples were dropped in this epoch, lists them with the reason in `dropped.txt`, and tells of the first."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
