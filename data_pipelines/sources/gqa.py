@@ -17,6 +17,7 @@ from triscope.data.sample import Level, Turn
 
 TURNS = 8  # of a dialogue; a picture with more questions has several dialogues
 ARTICLES = ("the", "a", "an", "this", "that", "these", "those")
+_SPAN = re.compile(r"(\d+)(?::(\d+)(?::1)?)?")  # its documentation allows a step, like a slice of Python
 _PUNCTUATION = re.compile(r"(?:'s|[?.,!;:])*$")
 
 
@@ -144,8 +145,12 @@ def point(question: str, spans: dict[str, str], regions: dict[str, str], keep_no
 
 
 def _bounds(span: str) -> tuple[int, int]:
-    first, _, end = span.partition(":")
-    return int(first), int(end) if end else int(first) + 1
+    """Its first word and the one behind its last; nothing between them for what names no words that stand together."""
+    found = _SPAN.fullmatch(span)
+    if found is None:
+        return 0, 0
+    first = int(found[1])
+    return first, int(found[2]) if found[2] else first + 1
 
 
 def _marked(number: str, thing: dict, question: str, draft: Draft, regions: dict[str, str]) -> bool:

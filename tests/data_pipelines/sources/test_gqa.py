@@ -36,6 +36,7 @@ def source(folder: Path, questions: list[dict], graphs: dict | None = None) -> G
         ("Is the table round?", {"2": "a"}, "Is the table in R1 round?", "Is the object in R1 round?"),
         ("What is on the table?", {"4": "a"}, "What is on the table in R1?", "What is on the object in R1?"),
         ("Is people's dog big?", {"1:3": "a"}, "Is people's dog in R1 big?", "Is the object in R1 big?"),
+        ("Is people's dog big?", {"1:3:1": "a"}, "Is people's dog in R1 big?", "Is the object in R1 big?"),
         ("Is it on the dog?", {"1": "a", "4": "b"}, "Is it in R1 on the dog in R2?", "Is the object in R1 on the object in R2?"),
     ],
 )
@@ -45,7 +46,7 @@ def test_words_for_an_object_point_at_its_region(question: str, spans: dict, kep
     assert point(question, spans, regions, keep_noun=False) == replaced
 
 
-@pytest.mark.parametrize("spans", [{"9": "a"}, {"3:2": "a"}, {"1:3": "a", "2": "b"}])
+@pytest.mark.parametrize("spans", [{"9": "a"}, {"3:2": "a"}, {"1:3": "a", "2": "b"}, {"0:3:2": "a"}, {"it": "a"}])
 def test_spans_outside_the_question_or_over_each_other_are_refused(spans: dict) -> None:
     assert point("Is the table round?", spans, {"a": "R1", "b": "R2"}, keep_noun=True) is None
 
