@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 
 from tests.tiny_model import awake
 from triscope.components.language import IGNORED_LABEL, LanguageModel
-from triscope.components.unpadded_causal import SharedPrefix, can_read_unpadded, without_padding
+from triscope.components.unpadded_causal import SharedPrefix, alike, can_read_unpadded, without_padding
 
 SIZES = {"vocab_size": 61, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 SHARED = 3
@@ -108,6 +108,13 @@ def test_the_model_reads_each_token_once_and_no_padding(folder):
         assert compact.position_E[place_T].tolist() == list(range(length))
     levels = [level for level, _ in zip(*torch.unique_consecutive(compact.level_C, return_counts=True), strict=True)]
     assert levels == [0, 1, 0, 1]  # prefixes, then rows, those of a level side by side
+
+
+def test_rows_are_read_side_by_side_with_those_of_about_their_length(folder):
+    assert alike([9, 3, 8, 2, 6]) == [[0, 2, 4], [1, 3]]
+    given = rows(language(folder))
+    compact = without_padding(given["embeddings_BTD"], given["valid_BT"], given["level_B"], shared())
+    assert [group.place_GR.shape for group in compact.rows.groups] == [(3, 9 - SHARED), (2, 6 - SHARED)]
 
 
 def test_a_model_that_forgets_what_is_far_behind_is_read_with_padding():

@@ -292,8 +292,9 @@ def _read_unpadded(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> T
         encoded_ED = unpadded_t5.encode(language.model, embeddings_ED, lengths)
         answers_A = torch.zeros(sum(answer_lengths), dtype=torch.long)
         return unpadded_t5.decode(language.model, answers_A, answer_lengths, encoded_ED, lengths)
-    place_BR = torch.zeros(rows, length - (shape.prefix_tokens if begun else 0), dtype=torch.long)
-    placed = unpadded_causal.RowsBehindPrefixes(shape.prefix_tokens, shape.prefixes, first_E[:rows], place_BR, first_E[:own])
+    place_GR = torch.zeros(rows, -(-own // rows), dtype=torch.long)
+    groups = [unpadded_causal.Group(first_E[:rows], place_GR)]
+    placed = unpadded_causal.RowsBehindPrefixes(shape.prefix_tokens, shape.prefixes, groups, first_E[:own])
     return unpadded_causal.read(language.model.base_model, embeddings_ED, first_E, placed)
 
 

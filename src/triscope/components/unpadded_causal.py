@@ -4,12 +4,13 @@
             p p p b b b b                  a reads p and itself, b reads p and itself; both begin at position 3
 
 What rows begin with alike is read once. Every matrix product sees the tokens that there are and no others; for attention alone
-each row is put together with its beginning. It is one forward pass whatever is shared, so that layers may be recomputed, and
-processes that hold parts of one model meet. The model is that of Hugging Face; only its attention is told of the rows.
+each row is put together with its beginning, side by side with rows of about its length. It is one forward pass whatever is
+shared, so that layers may be recomputed, and processes that hold parts of one model meet. The model is that of Hugging Face;
+only its attention is told of the rows.
 
 Local letters: U distinct beginnings; P tokens of a beginning, 0 if nothing is shared; O tokens behind the beginnings, of all
-rows; E tokens of all, those of the beginnings first; R tokens behind the beginning of the longest row; C pieces, which are
-beginnings and what stands behind them; h heads; d width of a head.
+rows; E tokens of all, those of the beginnings first; G rows of a group, and R tokens behind the beginning of its longest; C
+pieces, which are beginnings and what stands behind them; h heads; d width of a head.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,9 @@ from transformers.models.llama.modeling_llama import eager_attention_forward
 _NAMES = {"sdpa": "triscope_causal_rows_sdpa", "eager": "triscope_causal_rows_eager"}
 
 
+ALIKE = 2 / 3
+
+
 class SharedPrefix(NamedTuple):
     """The same first tokens in several rows of a level, without a label or padding among them.
 
@@ -40,21 +44,31 @@ class SharedPrefix(NamedTuple):
     prefix_B: Tensor
 
 
+class Group(NamedTuple):
+    """Rows of about the same length, which attention reads side by side.
+
+    Args:
+        prefix_G: of each row, where P is not 0.
+        place_GR: of the tokens behind it, among all; anything where a row has no more.
+    """
+
+    prefix_G: Tensor
+    place_GR: Tensor
+
+
 class RowsBehindPrefixes(NamedTuple):
     """Where attention finds the tokens of each row.
 
     Args:
         prefix_length: P.
         prefixes: U.
-        prefix_B: of each row, where P is not 0.
-        place_BR: of the tokens behind it, among all; anything where a row has no more.
-        place_O: the same the other way round: of each such token, among all places (B, R).
+        groups: of all rows.
+        place_O: of each token behind the prefixes, among all places (G, R) of all groups.
     """
 
     prefix_length: int
     prefixes: int
-    prefix_B: Tensor
-    place_BR: Tensor
+    groups: Sequence[Group]
     place_O: Tensor
 
 
@@ -120,13 +134,45 @@ def without_padding(embeddings_BTD: Tensor, valid_BT: Tensor, level_B: Tensor, p
         place_BT[:, :length] = number_U[prefix.prefix_B, None] * length + torch.arange(length, device=device)
         prefix_B = number_U[prefix.prefix_B][order_B]
 
-    length_B = is_own_BT.sum(1)[order_B]
-    is_own_BR = torch.arange(int(length_B.max()), device=device) < length_B[:, None]
-    place_BR = torch.zeros_like(is_own_BR, dtype=torch.long)
-    place_BR[is_own_BR] = len(begun_U) + torch.arange(len(row_O), device=device)
-    rows = RowsBehindPrefixes(length, len(row_U), prefix_B, place_BR, is_own_BR.flatten().nonzero()[:, 0])
+    lengths = is_own_BT.sum(1)[order_B].tolist()
+    groups, place_O = _grouped(lengths, prefix_B, first=len(begun_U))
     level_C = torch.cat([level_B[row_U], level_B[order_B]])
-    return Unpadded(embeddings_ED, position_E, place_BT, rows, level_C, [*[length] * len(row_U), *length_B.tolist()])
+    rows = RowsBehindPrefixes(length, len(row_U), groups, place_O)
+    return Unpadded(embeddings_ED, position_E, place_BT, rows, level_C, [*[length] * len(row_U), *lengths])
+
+
+def _grouped(lengths: Sequence[int], prefix_B: Tensor, first: int) -> tuple[list[Group], Tensor]:
+    """Groups of rows, and where each token then stands among all their places (`RowsBehindPrefixes.place_O`).
+
+    Args:
+        lengths: tokens of each row behind its prefix; they stand one behind the other.
+        prefix_B: of each row.
+        first: the place of the first token.
+    """
+    length_B = torch.tensor(lengths, device=prefix_B.device)
+    start_B = length_B.cumsum(0) - length_B
+    place_O = torch.empty(sum(lengths), dtype=torch.long, device=prefix_B.device)
+    groups: list[Group] = []
+    places = 0
+    for rows in alike(lengths):
+        row_G = torch.tensor(rows, device=prefix_B.device)
+        column_R = torch.arange(lengths[rows[0]], device=prefix_B.device)
+        is_own_GR = column_R < length_B[row_G, None]
+        token_GR = (start_B[row_G, None] + column_R) * is_own_GR
+        place_O[token_GR[is_own_GR]] = places + is_own_GR.flatten().nonzero()[:, 0]
+        groups.append(Group(prefix_B[row_G], first + token_GR))
+        places += is_own_GR.numel()
+    return groups, place_O
+
+
+def alike(lengths: Sequence[int]) -> list[list[int]]:
+    """Rows by number, the longest first, in groups of which the shortest has at least `ALIKE` of the longest's tokens."""
+    groups: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if not groups or lengths[row] < ALIKE * lengths[groups[-1][0]]:
+            groups.append([])
+        groups[-1].append(row)
+    return groups
 
 
 def read(model: nn.Module, embeddings_ED: Tensor, position_E: Tensor, rows: RowsBehindPrefixes) -> Tensor:
@@ -158,20 +204,24 @@ def _attend(
     )
     attention = partial(_attention, dropout=dropout, scale=scaling or query.shape[-1] ** -0.5)
     begun = rows.prefixes * rows.prefix_length
-    query_BRhd, key_BRhd, value_BRhd = (each[rows.place_BR] for each in (query_Ehd, key_Ehd, value_Ehd))
-    if not begun:
-        return attention(query_BRhd, key_BRhd, value_BRhd, None).flatten(0, 1)[rows.place_O][None], None
     query_UPhd, key_UPhd, value_UPhd = (
         each[:begun].view(rows.prefixes, rows.prefix_length, *each.shape[1:]) for each in (query_Ehd, key_Ehd, value_Ehd)
     )
-    key_BPRhd, value_BPRhd = (
-        torch.cat([begin[rows.prefix_B], own], dim=1) for begin, own in ((key_UPhd, key_BRhd), (value_UPhd, value_BRhd))
-    )
-    longest = rows.place_BR.shape[1]
-    is_read = torch.ones(longest, rows.prefix_length + longest, dtype=torch.bool, device=query.device).tril(rows.prefix_length)
+    read = []
+    for group in rows.groups:
+        query_GRhd, key_GRhd, value_GRhd = (each[group.place_GR] for each in (query_Ehd, key_Ehd, value_Ehd))
+        is_read = None
+        if begun:
+            key_GRhd = torch.cat([key_UPhd[group.prefix_G], key_GRhd], dim=1)
+            value_GRhd = torch.cat([value_UPhd[group.prefix_G], value_GRhd], dim=1)
+            own = query_GRhd.shape[1]
+            is_read = torch.ones(own, rows.prefix_length + own, dtype=torch.bool, device=query.device).tril(rows.prefix_length)
+        read.append(attention(query_GRhd, key_GRhd, value_GRhd, is_read).flatten(0, 1))
+    read_Ohd = torch.cat(read)[rows.place_O]
+    if not begun:
+        return read_Ohd[None], None
     read_UPhd = attention(query_UPhd, key_UPhd, value_UPhd, None)
-    read_BRhd = attention(query_BRhd, key_BPRhd, value_BPRhd, is_read)
-    return torch.cat([read_UPhd.flatten(0, 1), read_BRhd.flatten(0, 1)[rows.place_O]])[None], None
+    return torch.cat([read_UPhd.flatten(0, 1), read_Ohd])[None], None
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, is_read: Tensor | None, dropout: float, scale: float) -> Tensor:
