@@ -114,7 +114,7 @@ def test_rows_are_read_side_by_side_with_those_of_about_their_length(folder):
     assert alike([9, 3, 8, 2, 6]) == [[0, 2, 4], [1, 3]]
     given = rows(language(folder))
     compact = without_padding(given["embeddings_BTD"], given["valid_BT"], given["level_B"], shared())
-    assert [group.place_GR.shape for group in compact.rows.groups] == [(3, 9 - SHARED), (2, 6 - SHARED)]
+    assert [group.place_GR.shape for group in compact.rows.groups] == [(4, 9 - SHARED), (1, 5 - SHARED)]
 
 
 def test_a_model_that_forgets_what_is_far_behind_is_read_with_padding():
