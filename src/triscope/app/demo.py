@@ -71,7 +71,7 @@ HALF = Effort(
     steps=(30, 45, 25),
     samples_per_batch=16,
 )
-WHOLE = replace(HALF.times(2), validation_scenes=32, test_scenes=100, naming_steps=440)
+WHOLE = replace(HALF.times(2), validation_scenes=32, test_scenes=100, naming_steps=840)
 SHORT = Effort(
     train_scenes=64,
     validation_scenes=4,
