@@ -16,7 +16,7 @@ def run(tmp_path):
     result = {
         "metrics": {"region/pointing_acc@0.5": 0.6},
         "controls": {"blind": {"region/pointing_acc@0.5": 0.1}, "shuffled": {"region/pointing_acc@0.5": 0.2}},
-        "guesses": {"region/pointing_acc@0.5": {"constant": 0.05, "any_object": 0.36}},
+        "guesses": {"region/pointing_acc@0.5": {"any_object": 0.36, "constant": 0.05}},
         "learned": {"region/pointing_acc@0.5": True},
     }
     (tmp_path / "results.json").write_text(json.dumps({"scenes": result, "new_objects": {}}))
