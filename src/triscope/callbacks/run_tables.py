@@ -82,7 +82,7 @@ def score_rows(name: str, result: dict[str, Any]) -> list[list[Any]]:
     rows = []
     for score, value in result["metrics"].items():
         controls = [result["controls"].get(control, {}).get(score) for control in WITHOUT_SIGHT]
-        guess = max(result["guesses"].get(score, {}).values(), default=None)
+        guess = next(iter(result["guesses"].get(score, {}).values()), None)
         learned = LEARNED_IN_WORDS[result["learned"][score]]
         rows.append([name, score, value, *result["intervals"][score], *controls, guess, result["items"][score], learned])
     return rows
