@@ -51,7 +51,7 @@ def predict_arguments(arguments: list[str], folder: Path) -> list[str]:
     parser.add_argument("--tagger", type=Path, default=None, help="file or folder of what tags the pictures, see docs/data.md")
     asked, others = parser.parse_known_args(arguments)
     if not asked.question:
-        raise ConfigurationError("--question", "none", "at least one", 'add --question "What does the picture show?"')
+        raise ConfigurationError("--question", "none", "at least one", 'add --question "Where is the dog?"')
     tagger = tagger_of(asked.tagger, others)
     with ShardWriter(folder) as writer:
         for number, file in enumerate(asked.picture):
