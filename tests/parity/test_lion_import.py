@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerFast
 from tests.parity import lion_sizes
 from tests.parity.fixture import Fixture, for_each_fixture
 from tests.parity.test_lion_full import MIXED, batch, check_predictions
-from tests.tiny_model import tiny_trainer
+from tests.tiny_model import tiny_trainer, write_tiny_shards
 from triscope.checkpoints.folder import load_model, load_stage
+from triscope.checkpoints.slices import read_slice
 from triscope.cli import main
 from triscope.data.datamodule import DataModule
 from triscope.evaluation.generation import GenerationOptions
@@ -114,3 +115,23 @@ def test_predict_writes_what_the_authors_wrote(fixture, imported, run, level, wr
     end, padding = fixture.config["t5"]["eos_token_id"], fixture.config["t5"]["pad_token_id"]
     recorded = fixture[f"outputs/{run}/{written}"].tolist()
     assert answers == [" ".join(f"w{token}" for token in ids if token not in (end, padding)) for ids in recorded]
+
+
+@for_each_fixture("lion", "lion_full")
+def test_an_imported_lion_is_tuned_further_and_validated(fixture, imported, tmp_path):
+    """By the command, from its folder: what it begins with is what was imported, and what trains moves on from there."""
+    shards = write_tiny_shards(tmp_path / "shards")
+    begun = {name: value.clone() for name, value in load_model(imported).state_dict().items()}
+    common = [
+        *("-c", str(imported), "--run.wandb", "disabled", "--data.workers", "0", "--trainer.accelerator", "cpu"),
+        *("--data.image_size", str(fixture.config["vit"]["img_size"]), "--model.init_args.generation.max_new_tokens", "2"),
+        *("--data.validation", json.dumps({"tiny": shards})),
+    ]
+    main(["validate", *common, "--run.folder", str(tmp_path / "validated")])
+    assert "validation/loss" in (tmp_path / "validated" / "validate" / "metrics.csv").read_text()
+    steps = ("--trainer.max_steps", "1", "--trainer.limit_val_batches", "0", "--model.init_args.warmup_steps", "0")
+    main(["fit", *common, *steps, "--data.train", json.dumps({shards: 1.0}), "--run.folder", str(tmp_path / "tuned")])
+    tuned = read_slice(tmp_path / "tuned")
+    assert {name.split(".")[0] for name in tuned} >= {"bridges", "soft_prompt"}
+    moved = {name: (value - begun[name]).abs().max().item() for name, value in tuned.items()}
+    assert 0 < max(moved.values()) < 1e-3  # a step of AdamW at a small learning rate, away from the imported weights
