@@ -72,8 +72,9 @@ def test_a_checkpoint_that_holds_the_warm_started_parts_is_tested_and_talked_to_
         (("--data.train", '{"nowhere": 1}'), "nowhere"),
         (("--model.init_args.warm_start", '[{"checkpoint": "nowhere.ckpt", "parts": ["qformer"]}]'), r"nowhere\.ckpt"),
         (("--data.prompt_style.max_prompt_tokens", "1"), r"no sample .* such as this one: .*max_prompt_tokens"),
+        (("--model.init_args.model.init_args.vision.init_args.cache_folder", "None"), "found None; expected null"),
     ],
-    ids=["missing shards", "missing checkpoint", "prompts that are too long"],
+    ids=["missing shards", "missing checkpoint", "prompts that are too long", "None, which would be a folder's name"],
 )
 def test_a_fit_that_cannot_start_leaves_nothing_behind(base, tmp_path, mistake, told):
     arguments = fit_arguments(base, str(base / "shards"), tmp_path / "run")

@@ -119,7 +119,10 @@ class TriscopeCLI(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, and look at a checkpoint before Lightning opens it."""
+        """Refuse what YAML reads as a word, parse, and look at a checkpoint before Lightning opens it."""
+        for argument in sys.argv[1:] if args is None else args:
+            if argument.rpartition("=")[2] == "None":  # where a path may be given, it would become a folder of this name
+                raise ConfigurationError("the command line", "None", "null, which is YAML's word for nothing", "write null")
         super().parse_arguments(parser, args)
         path = self.config[self.config.subcommand].get("ckpt_path")
         if path and str(path).endswith(".ckpt") and "://" not in str(path):

@@ -1,12 +1,11 @@
 import math
-from pathlib import Path
 
 import lightning.pytorch as lightning
 import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.tiny_model import Logged, awake, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
+from tests.tiny_model import Logged, awake, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
 from triscope.components.language import LanguageModel
 from triscope.components.lora import LoraOptions, add_lora
 from triscope.data.errors import ConfigurationError
@@ -14,18 +13,6 @@ from triscope.data.sample import Level
 from triscope.model import VisualLanguageModel
 from triscope.stages import ImageLevelStage, MixtureStage, RegionLevelStage
 from triscope.stages.base import REGION_PARTS, Stage
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """The frozen base of a tiny model."""
-    return prepare(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory) -> str:
-    """Four samples, each asked about on both levels."""
-    return write_tiny_shards(tmp_path_factory.mktemp("data") / "shards")
 
 
 class Recorded(ImageLevelStage):

@@ -1,21 +1,7 @@
-from pathlib import Path
-
 import pytest
 
-from tests.tiny_model import Logged, awake, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
+from tests.tiny_model import Logged, awake, tiny_data, tiny_model, tiny_trainer
 from triscope.stages import MixtureStage
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """The frozen base of a tiny model."""
-    return prepare(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory) -> str:
-    """Four samples, each asked about on both levels."""
-    return write_tiny_shards(tmp_path_factory.mktemp("data") / "shards")
 
 
 def test_validation_scores_every_task_and_test_adds_the_controls(folder, shards, tmp_path):
