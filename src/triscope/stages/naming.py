@@ -25,7 +25,7 @@ from triscope.data.sample import Level
 from triscope.distributed import whole
 from triscope.stages.base import Stage
 
-COVERED = 0.3  # a token names the thing that covers so much of its cell
+COVERED = 0.2  # a token names the thing that covers so much of its cell
 EMPTY_WEIGHT = 0.15  # of the loss of a cell without a thing; there are more of them
 NOTHING = " ."  # what they say
 NO_WORD = -1
