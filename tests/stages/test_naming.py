@@ -45,7 +45,7 @@ def test_a_cell_holds_the_thing_that_covers_most_of_it_and_enough():
     assert covering_things([LEFT, RIGHT], 2) == [0, 1, 0, 1]
     assert covering_things([[0.0, 0.0, 0.5, 0.5]], 2) == [0, None, None, None]
     assert covering_things([[0.0, 0.0, 0.2, 0.5], [0.2, 0.0, 0.5, 0.5]], 2) == [1, None, None, None]
-    assert covering_things([[0.0, 0.0, 0.25, 0.25]], 2) == [None] * 4  # a quarter of the first cell
+    assert covering_things([[0.0, 0.0, 0.2, 0.2]], 2) == [None] * 4  # a sixth of the first cell
     assert covering_things([], 2) == [None] * 4
 
 
