@@ -8,7 +8,8 @@
 All read the same shards with as many processes. `bare_decode` decodes the bytes, that it has in memory, with PIL as it comes
 (`convert("RGB")`, then `resize`, bicubic), and does nothing else. `webdataset_pil` is `WebDataset(...).decode("pil")` with the
 same squash and a tensor, through its `WebLoader`. Ours finds every sample by its place in a shuffled order, checks it, writes a
-row of ids, and makes a batch; the decoder skips resolution that 224 pixels do not show (`data.draft`).
+row of ids, and makes a batch; the decoder skips resolution that 224 pixels do not show, and torch resizes in small integers
+(`data.draft`).
 
 Without the lever of bytes, workers normalise pictures, as torchvision's transforms do, and hand on four times as much; nobody
 would want that here, so it has no flag.
@@ -170,7 +171,7 @@ def table_of_levers(folder: Path, samples: int, workers: int, rounds: int) -> st
     """Ours with all levers, beside ours without one of them, in turns."""
     usual = our_loader(folder, workers, samples)
     without = {
-        "the JPEG decoder skips resolution that is not shown (`data.draft`)": our_loader(folder, workers, samples, draft=False),
+        "pictures are read as drafts (`data.draft`)": our_loader(folder, workers, samples, draft=False),
         "pictures leave the workers as bytes": normalising_loader(folder, workers, samples),
     }
 

@@ -33,6 +33,17 @@ def test_a_picture_becomes_a_square_of_bytes():
     assert (pixels_CHW.int() - 200).abs().max() <= 2
 
 
+@pytest.mark.parametrize("size", [(64, 48), (33, 70), (16, 16)])
+def test_pixels_are_pil_s_exactly_without_draft_and_nearly_with_it(size: tuple[int, int]):
+    smooth_HWC = np.random.default_rng(0).integers(64, 192, (6, 8, 3), dtype=np.uint8)
+    picture = PIL.Image.fromarray(smooth_HWC).resize(size, PIL.Image.Resampling.BICUBIC)
+    expected_CHW = torch.tensor(np.asarray(picture.resize((24, 24), PIL.Image.Resampling.BICUBIC))).permute(2, 0, 1)
+    content, image = encoded(np.asarray(picture)), Image("0.png", *size)
+    exact, drafted = (PictureTransform(24, draft=draft).pixels(content, image, False, "here") for draft in (False, True))
+    assert torch.equal(exact, expected_CHW)
+    assert (drafted.int() - expected_CHW.int()).abs().max() <= 1
+
+
 def test_a_mirrored_picture_has_its_right_side_on_the_left():
     content, image = half_black()
     pixels_CHW = PictureTransform(8).pixels(content, image, True, "here")

@@ -125,7 +125,7 @@ def test_a_picture_for_the_region_encoder_has_the_original_s_pixels_and_boxes(fi
     is_given = name != "formula"
     pixels_HWC = fixture[f"inputs/{name}/image_u8"].permute(1, 2, 0).numpy() if is_given else of_formula(fixture)
     content, image = stored(pixels_HWC)
-    pixels_CHW = PictureTransform(224, region_sides=(800, 1333)).region_pixels(content, image, False, "here")
+    pixels_CHW = PictureTransform(224, draft=False, region_sides=(800, 1333)).region_pixels(content, image, False, "here")
     assert list(pixels_CHW.shape[1:]) == fixture[f"outputs/{name}/size_hw"].tolist()
     check_probes(pixels_CHW, fixture, f"outputs/{name}/")
     for given, expected in zip(fixture[f"inputs/{name}/boxes"], fixture[f"outputs/{name}/boxes"], strict=True):
@@ -141,4 +141,6 @@ def test_a_picture_for_the_region_encoder_has_the_original_s_pixels_and_boxes(fi
 
 @for_each_fixture("pvit", "pvit_region")
 def test_the_square_of_the_vision_encoder_has_the_original_s_pixels(fixture):
-    check_probes(PictureTransform(224).pixels(*stored(of_formula(fixture)), False, "here"), fixture, "outputs/formula/clip_")
+    check_probes(
+        PictureTransform(224, draft=False).pixels(*stored(of_formula(fixture)), False, "here"), fixture, "outputs/formula/clip_"
+    )
