@@ -18,7 +18,8 @@ from pathlib import Path
 
 from triscope.data.sample import Conversation, Level, Sample, Turn
 from triscope.data.shard_index import INDEX_SCHEMA
-from triscope.data.shards import ShardSet, ShardWriter
+from triscope.data.shard_writer import ShardWriter
+from triscope.data.shards import ShardSet
 from triscope.data.stream import SampleStream
 
 SAMPLES_PER_SHARD = 10_000

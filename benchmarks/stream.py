@@ -39,7 +39,8 @@ from triscope.data.datamodule import DataModule
 from triscope.data.loader import BatchSource, Delivery, Loader, Selection
 from triscope.data.prompts import PromptStyle, PromptWriter, Tokenizers
 from triscope.data.sample import Conversation, Image, Level, Sample, Turn
-from triscope.data.shards import ShardSet, ShardWriter
+from triscope.data.shard_writer import ShardWriter
+from triscope.data.shards import ShardSet
 from triscope.data.stream import SampleStream, Step, Steps
 from triscope.data.transforms import PictureTransform
 

@@ -21,7 +21,8 @@ from matplotlib import pyplot
 from benchmarks.study import TEST_SET, named_start, on_scenes, study_parser
 from data_pipelines.write_scenes import write_scenes
 from triscope.app.arms import Arm, compare, values_of
-from triscope.data.shards import INDEX_FILE, write_whole
+from triscope.data.folder import write_whole
+from triscope.data.shard_index import INDEX_FILE
 
 ARMS = tuple(Arm(tags, ("--data.prompt_style.tags", tags)) for tags in ("none", "hard", "soft"))
 SCENES = {"train": 2400, "val": 32, "test": 200}

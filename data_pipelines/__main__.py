@@ -43,7 +43,9 @@ from data_pipelines.sources.source import Source
 from data_pipelines.tags.correct import correct
 from triscope.arguments import Parser
 from triscope.data.errors import TriscopeError, bad_path
-from triscope.data.shards import ShardSet, index_folder, write_whole
+from triscope.data.folder import write_whole
+from triscope.data.shard_writer import index_folder
+from triscope.data.shards import ShardSet
 
 EXAMPLES = {  # of what the arguments of sources are given
     "images": "photos",

@@ -28,8 +28,11 @@ from tqdm import tqdm
 from data_pipelines.engine import in_order
 from data_pipelines.report import Budget, Drop, Fault, Report
 from triscope.data.errors import BadShardError, TriscopeError
+from triscope.data.folder import PART_SUFFIX, write_whole
 from triscope.data.sample import Sample
-from triscope.data.shards import PART_SUFFIX, Counts, Shard, ShardFile, scan, shard_name, write_summary, write_whole
+from triscope.data.shard_index import Counts, Shard
+from triscope.data.shard_writer import ShardFile, shard_name, write_summary
+from triscope.data.shards import scan
 
 REPORT_FILE = "report.json"
 UNFINISHED = ".unfinished"

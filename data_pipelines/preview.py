@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from triscope.data.boxes import BoxSpace
+from triscope.data.folder import write_whole
 from triscope.data.sample import MARKER, Conversation, Sample
-from triscope.data.shards import ShardSet, write_whole
+from triscope.data.shards import ShardSet
 
 COLORS = ("#d1495b", "#00798c", "#b5830f", "#5a3d8a", "#3d7a3d", "#a0522d", "#1f5fa8", "#8a2f6b")
 MEDIA_TYPES = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp"}

@@ -17,7 +17,7 @@ from data_pipelines.report import Drop, Report
 from data_pipelines.scenes.objects import nouns_of
 from data_pipelines.scenes.samples import attribution
 from data_pipelines.write_scenes import ATTRIBUTION_FILE
-from triscope.data.shards import write_whole
+from triscope.data.folder import write_whole
 
 DRAWN_PAIRS: dict[str, Callable[[Random, str], Pair]] = {"icons": icon_pair, "book_covers": book_pair}
 

@@ -13,8 +13,10 @@ from data_pipelines.engine import in_order
 from data_pipelines.scenes.objects import nouns_of
 from data_pipelines.scenes.samples import album_samples, attribution, scene_samples
 from data_pipelines.scenes.text import text_samples
+from triscope.data.folder import write_whole
 from triscope.data.sample import Sample
-from triscope.data.shards import Counts, ShardWriter, write_whole
+from triscope.data.shard_index import Counts
+from triscope.data.shard_writer import ShardWriter
 
 ATTRIBUTION_FILE = "ATTRIBUTION"
 CHUNK = 32  # scenes a process is given at a time

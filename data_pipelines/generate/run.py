@@ -27,8 +27,10 @@ from data_pipelines.generate.kinds import KINDS, Kind
 from data_pipelines.generate.plan import Planned, read_plan, write_plan
 from data_pipelines.language_models import CHARACTERS_A_TOKEN, Chat, NoReply, Reply, Request
 from triscope.data.errors import BadShardError, TriscopeError
+from triscope.data.folder import write_whole
 from triscope.data.sample import MARKER, Conversation, Level, Region, Sample, Turn
-from triscope.data.shards import RawSample, ShardSet, ShardWriter, write_whole
+from triscope.data.shard_writer import ShardWriter
+from triscope.data.shards import RawSample, ShardSet
 
 PLAN_FILE, REJECTED_FILE, REPORT_FILE = "plan.jsonl", "rejected.jsonl", "report.json"
 EXAMPLES_OF_A_REASON = 3

@@ -24,7 +24,8 @@ from data_pipelines.wordings import word
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import BadSampleError, TriscopeError, reason
 from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag, Turn
-from triscope.data.shards import MAX_ENTRY_BYTES, MAX_KEY_CHARACTERS
+from triscope.data.shard_writer import MAX_KEY_CHARACTERS
+from triscope.data.shards import MAX_ENTRY_BYTES
 
 SUFFIXES = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}  # MPO: a JPEG with another one behind it
 ROUNDING_PIXELS = 1.0  # published boxes reach this far outside their picture by rounding

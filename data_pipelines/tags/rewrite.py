@@ -11,8 +11,11 @@ from typing import Any
 from tqdm import tqdm
 
 from triscope.data.errors import BadShardError
+from triscope.data.folder import write_whole
 from triscope.data.sample import Sample, Tag
-from triscope.data.shards import Shard, ShardSet, scan, write_shard, write_summary, write_whole, written_shard
+from triscope.data.shard_index import Shard
+from triscope.data.shard_writer import write_shard, write_summary, written_shard
+from triscope.data.shards import ShardSet, scan
 
 ORIGIN_FILE = "tags.json"
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from data_pipelines.tags.rewrite import Engine, Packed, rewrite_shards, with_tags
-from triscope.data.shards import ShardSet, sha256_of
+from triscope.data.folder import sha256_of
+from triscope.data.shards import ShardSet
 from triscope.tagging.tagger import Tagger, build_tagger
 
 

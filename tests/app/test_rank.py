@@ -15,7 +15,8 @@ from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import ConfigurationError
 from triscope.data.prompts import PromptStyle, PromptWriter
 from triscope.data.sample import Conversation, Image, Level, Region, Sample, Turn
-from triscope.data.shards import ShardSet, ShardWriter
+from triscope.data.shard_writer import ShardWriter
+from triscope.data.shards import ShardSet
 from triscope.evaluation.predictions import Prediction, write_predictions
 
 PICTURES = 6

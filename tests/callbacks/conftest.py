@@ -7,7 +7,7 @@ import pytest
 from tests.data.tiny import ask, jpeg, sample
 from tests.tiny_model import fit_arguments, prepare, write_tiny_shards
 from triscope.cli import main
-from triscope.data.shards import ShardWriter
+from triscope.data.shard_writer import ShardWriter
 
 
 @pytest.fixture(scope="session")

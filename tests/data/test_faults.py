@@ -20,7 +20,8 @@ from tests.data.test_loader import keys, loader
 from tests.data.tiny import jpeg, numbered_shards, sample
 from triscope.data.errors import BadSampleError, BadShardError, LostWorkerError
 from triscope.data.sample import Image
-from triscope.data.shards import ShardSet, ShardWriter
+from triscope.data.shard_writer import ShardWriter
+from triscope.data.shards import ShardSet
 
 EVERY_KEY = [f"s{number:03d}" for number in range(12)]
 SECOND = {*EVERY_KEY[4:8]}  # the samples of the second shard

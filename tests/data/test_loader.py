@@ -10,7 +10,8 @@ from triscope.data.errors import BadShardError
 from triscope.data.loader import BatchSource, Loader, Selection
 from triscope.data.prompts import PromptStyle, PromptWriter
 from triscope.data.sample import Level
-from triscope.data.shards import ShardSet, ShardWriter
+from triscope.data.shard_writer import ShardWriter
+from triscope.data.shards import ShardSet
 from triscope.data.stream import SampleStream, Steps
 from triscope.data.transforms import PictureTransform
 

@@ -1,6 +1,5 @@
-"""Shards hold what was written, whole or not at all, and say what is wrong with them."""
+"""Shards hold what was written, and say what is wrong with them."""
 
-import io
 import json
 import tarfile
 from pathlib import Path
@@ -8,37 +7,9 @@ from pathlib import Path
 import pytest
 import webdataset
 
+from tests.data.numbered import make_sample, write_set, write_tar
 from triscope.data.errors import BadSampleError, BadShardError
-from triscope.data.sample import Conversation, Image, Level, Sample, Turn
-from triscope.data.shards import MAX_ENTRY_BYTES, ShardSet, ShardWriter, index_folder, scan
-
-
-def make_sample(number: int, images: int = 1) -> tuple[Sample, list[bytes]]:
-    """A sample and pictures whose bytes differ in length, so that wrong offsets show."""
-    sample = Sample(
-        key=f"sample-{number}",
-        images=tuple(Image(f"{index}.jpg", 10, 10) for index in range(images)),
-        conversations=(Conversation("caption", Level.IMAGE, (Turn("What?", (f"number {number}",)),)),),
-        source="made up",
-    )
-    return sample, [bytes([number]) * (100 + 300 * number + index) for index in range(images)]
-
-
-def write_set(folder: Path, count: int = 7, samples_per_shard: int = 3) -> ShardSet:
-    """Samples with 0, 1 and 2 pictures in turn."""
-    with ShardWriter(folder, samples_per_shard) as writer:
-        for number in range(count):
-            writer.write(*make_sample(number, images=number % 3))
-    return ShardSet.open(folder)
-
-
-def write_tar(path: Path, entries: list[tuple[str, bytes]]) -> None:
-    """A tar with any entries."""
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in entries:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
+from triscope.data.shards import MAX_ENTRY_BYTES, ShardSet, scan
 
 
 def test_samples_come_back_equal_in_any_order(tmp_path: Path) -> None:
@@ -60,52 +31,6 @@ def test_webdataset_reads_the_same_groups(tmp_path: Path) -> None:
     samples = list(webdataset.WebDataset(str(tmp_path / "shard-000000.tar"), shardshuffle=False))
     assert [sample["__key__"] for sample in samples] == ["sample-0", "sample-1", "sample-2"]
     assert [samples[2]["0.jpg"], samples[2]["1.jpg"]] == make_sample(2, 2)[1]
-
-
-def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
-    first, second = write_set(tmp_path / "first"), write_set(tmp_path / "second")
-    assert first.fingerprint == second.fingerprint != write_set(tmp_path / "third", count=6).fingerprint
-    for path in (tmp_path / "first").iterdir():
-        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
-
-
-def test_an_interrupted_writer_leaves_whole_shards_and_no_index(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), ShardWriter(tmp_path, samples_per_shard=2) as writer:
-        for number in range(3):
-            writer.write(*make_sample(number))
-        raise KeyboardInterrupt
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["shard-000000.index.json", "shard-000000.tar"]
-    assert len(list(scan(tmp_path / "shard-000000.tar"))) == 2
-    with pytest.raises(BadShardError, match=r"no index\.json.*python -m data_pipelines index"):
-        ShardSet.open(tmp_path)
-
-
-def test_a_folder_with_files_is_not_written_to(tmp_path: Path) -> None:
-    (tmp_path / "notes").write_text("mine")
-    with pytest.raises(BadShardError, match="empty folder"):
-        ShardWriter(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("sample", "images", "fault"),
-    [
-        (make_sample(0)[0], [b"a"], "key 'sample-0': found a key that was written before"),
-        (make_sample(1)[0], [], r"key 'sample-1', images: found 0 picture\(s\); expected 1"),
-        (make_sample(1)[0], [b""], r"images\[0\]: found 0 bytes"),
-        (Sample("b", (Image("cat.jpg", 1, 1),), make_sample(1)[0].conversations), [b"a"], r"images\[0\]\.file"),
-        (Sample("b", (Image("1.jpg", 1, 1),), make_sample(1)[0].conversations), [b"a"], r"'1\.jpg'; expected 0\.jpg"),
-        (Sample("b" * 90, (), make_sample(1)[0].conversations), [], "90 characters"),
-        (Sample("b", (), ()), [], "no conversation"),
-    ],
-)
-def test_a_sample_that_could_not_be_read_back_is_not_written(
-    tmp_path: Path, sample: Sample, images: list[bytes], fault: str
-) -> None:
-    with ShardWriter(tmp_path) as writer:
-        writer.write(*make_sample(0))
-        with pytest.raises(BadSampleError, match=fault):
-            writer.write(sample, images)
-    assert [raw.key for raw in ShardSet.open(tmp_path)] == ["sample-0"]
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
@@ -185,37 +110,6 @@ def test_an_entry_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     write_tar(tmp_path / "strange.tar", [("a.json", b"{}"), ("a.json", b"{}")])
     with pytest.raises(BadShardError, match=r"key 'a': found two entries json"):
         list(scan(tmp_path / "strange.tar"))
-
-
-def test_shards_of_other_tools_are_indexed_in_place(tmp_path: Path) -> None:
-    first, second = make_sample(0), make_sample(1, images=2)
-    with webdataset.TarWriter(str(tmp_path / "theirs-0.tar")) as writer:
-        for sample, images in (first, second):
-            pictures = {image.file: content for image, content in zip(sample.images, images, strict=True)}
-            writer.write({"__key__": sample.key, "json": sample.to_json().encode(), "txt": "ignored", **pictures})
-    shards = index_folder(tmp_path)
-    assert shards.counts.samples == 2
-    assert [raw.parse() for raw in shards.read(0, [1, 0])] == [second, first]
-
-
-def test_indexing_again_changes_nothing(tmp_path: Path) -> None:
-    fingerprint = write_set(tmp_path).fingerprint
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert index_folder(tmp_path).fingerprint == fingerprint
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_a_key_that_occurs_twice_is_not_indexed(tmp_path: Path) -> None:
-    sample, images = make_sample(0)
-    for name in ("a.tar", "b.tar"):
-        write_tar(tmp_path / name, [("sample-0.json", sample.to_json().encode()), ("sample-0.0.jpg", images[0])])
-    with pytest.raises(BadSampleError, match=r"b\.tar, key 'sample-0': found a key that occurs twice"):
-        index_folder(tmp_path)
-
-
-def test_an_empty_folder_cannot_be_indexed(tmp_path: Path) -> None:
-    with pytest.raises(BadShardError, match=r"no \.tar file"):
-        index_folder(tmp_path)
 
 
 def test_a_record_and_entries_that_disagree_are_told(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 from triscope.data.boxes import Box
 from triscope.data.prompts import Tokenizers
 from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag, Turn
-from triscope.data.shards import ShardSet, ShardWriter
+from triscope.data.shard_writer import ShardWriter
+from triscope.data.shards import ShardSet
 
 KNOWN_TEXT = (
     "<unk> <s> </s> question answer : , . ? [ ] - What is this Where the dog cat one two three yes no left right "

@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag, Turn
-from triscope.data.shards import ShardWriter
+from triscope.data.shard_writer import ShardWriter
 
 WIDTH, HEIGHT = 64, 48
 

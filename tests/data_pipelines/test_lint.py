@@ -9,7 +9,7 @@ import pytest
 from data_pipelines.lint import lint
 from tests.data_pipelines.made_up import HEIGHT, WIDTH, made_up_sample, picture, record, write_made_up, write_shard
 from triscope.data.errors import BadShardError
-from triscope.data.shards import index_folder
+from triscope.data.shard_writer import index_folder
 
 
 def caption(prompt: str = "Describe it.", answers: tuple[str, ...] = ("pets",)) -> list[dict]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from data_pipelines.preview import preview
 from tests.data_pipelines.made_up import picture, write_made_up
 from triscope.data.sample import Conversation, Image, Level, Sample, Turn
-from triscope.data.shards import ShardWriter
+from triscope.data.shard_writer import ShardWriter
 
 
 def page_of(folder: Path, count: int = 24) -> str:

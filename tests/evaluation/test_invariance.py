@@ -12,7 +12,7 @@ from tests.ranks import on_ranks
 from tests.tiny_model import awake, batch_of, prepare, tiny_data, tiny_model, tiny_trainer
 from triscope.data.asking import BenchmarkSet
 from triscope.data.sample import Conversation, Level, Sample, Turn
-from triscope.data.shards import ShardWriter
+from triscope.data.shard_writer import ShardWriter
 from triscope.distributed import ShardedStrategy
 from triscope.evaluation.results import summarise
 from triscope.stages import MixtureStage

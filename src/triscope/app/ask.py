@@ -13,7 +13,7 @@ from triscope.arguments import Parser
 from triscope.data.errors import ConfigurationError, reason
 from triscope.data.region_text import read_regions
 from triscope.data.sample import Conversation, Image, Level, Region, Sample, Tag, Turn
-from triscope.data.shards import ShardWriter
+from triscope.data.shard_writer import ShardWriter
 from triscope.tagging.tagger import Tagger, build_tagger, read_tagger
 
 RELEASED = Path("weights/lion_micro")  # of the repository: trained by the demo's own command, at length

@@ -18,8 +18,9 @@ from pathlib import Path
 from triscope.arguments import Parser
 from triscope.data.boxes import BoxSpace
 from triscope.data.errors import ConfigurationError
+from triscope.data.folder import write_whole
 from triscope.data.sample import MARKER, Sample
-from triscope.data.shards import ShardSet, write_whole
+from triscope.data.shards import ShardSet
 from triscope.evaluation.predictions import read_predictions
 from triscope.evaluation.ranking import (
     DIMENSIONS,

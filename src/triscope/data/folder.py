@@ -1,4 +1,4 @@
-"""A folder of shards on this machine: opened file by file, each as the index says it is. No torch here."""
+"""Files on this machine: shards, each opened as the index says it is, and text that is written whole. No torch here."""
 
 import hashlib
 import os
@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from triscope.data.errors import BadShardError, reason
 from triscope.data.shard_index import how_to_index
+
+PART_SUFFIX = ".part"  # of a file that is still written
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,14 @@ def sha256_of(path: Path) -> str:
     """Hash of a file's content, as the index holds it."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file, and the folder that it shall lie in, so that it is there completely or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}{PART_SUFFIX}")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
 
 
 @lru_cache(maxsize=1024)

@@ -35,9 +35,9 @@ from string import ascii_uppercase
 from typing import Any
 
 from triscope.data.boxes import BoxSpace
+from triscope.data.folder import write_whole
 from triscope.data.region_text import write_region
 from triscope.data.sample import MARKER
-from triscope.data.shards import write_whole
 from triscope.evaluation.matching import chosen, first_yes_no, official_gqa_answer
 from triscope.evaluation.predictions import Prediction, distinct
 

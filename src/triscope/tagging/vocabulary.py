@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triscope.data.errors import ConfigurationError
-from triscope.data.shards import write_whole
+from triscope.data.folder import write_whole
 
 
 @dataclass(frozen=True)

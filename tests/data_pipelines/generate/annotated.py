@@ -6,7 +6,7 @@ from PIL import Image as PillowImage
 
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.sample import Conversation, Image, Level, Region, Sample, Turn
-from triscope.data.shards import ShardWriter
+from triscope.data.shard_writer import ShardWriter
 
 WIDTH, HEIGHT = 200, 100
 BOXES = ((10, 10, 60, 90), (80, 10, 130, 90), (150, 20, 160, 30), (5, 60, 195, 100))

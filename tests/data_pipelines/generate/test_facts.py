@@ -5,7 +5,7 @@ import pytest
 from data_pipelines.generate.facts import Relation, facts_of, read_pictures
 from tests.data_pipelines.generate.annotated import caption_sample, picture, region_sample, write_annotated
 from triscope.data.errors import TriscopeError
-from triscope.data.shards import ShardWriter
+from triscope.data.shard_writer import ShardWriter
 
 
 def test_names_attributes_phrases_and_relations_of_a_box_come_together():

@@ -15,7 +15,8 @@ from tests.data.tiny import jpeg, sample, write_shards
 from tests.tagging.tiny_taggers import built, write_open_clip, write_ram
 from triscope.data.errors import BadSampleError, BadShardError, ConfigurationError
 from triscope.data.sample import Sample
-from triscope.data.shards import ShardSet, ShardWriter
+from triscope.data.shard_writer import ShardWriter
+from triscope.data.shards import ShardSet
 from triscope.tagging.tagger import read_tagger
 
 HERE = partial(in_order, workers=1)
