@@ -14,9 +14,10 @@ from data_pipelines.scenes.compose import PICTURE_SIDE, Scene, Thing, compose, s
 from data_pipelines.scenes.objects import plural
 from data_pipelines.scenes.questions import ask, description
 from data_pipelines.scenes.samples import SOURCE, faulty_tags
+from triscope.data.box_text import format_box
 from triscope.data.boxes import BoxSpace
 from triscope.data.phrases import write_phrase
-from triscope.data.prompts import HARD_PROMPT, TAG_SENTENCE, format_box
+from triscope.data.prompts import HARD_PROMPT, TAG_SENTENCE
 from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
 
 ALBUM_SHARE = 0.15  # of the samples

@@ -15,9 +15,9 @@ from triscope.checkpoints.folder import folders_as_recipes
 from triscope.checkpoints.slices import read_slice
 from triscope.cli import TriscopeCLI
 from triscope.data.batch import Batch
+from triscope.data.box_text import parse_box
 from triscope.data.datamodule import DataModule
 from triscope.data.errors import ConfigurationError
-from triscope.data.prompts import parse_box
 from triscope.data.sample import Sample
 from triscope.evaluation.predictions import Prediction
 from triscope.stages import Stage

@@ -3,8 +3,9 @@
 from dataclasses import asdict
 
 from triscope.data.batch import Batch
+from triscope.data.box_text import parse_box
 from triscope.data.errors import ConfigurationError
-from triscope.data.prompts import PromptStyle, PromptWriter, parse_box
+from triscope.data.prompts import PromptStyle, PromptWriter
 from triscope.evaluation.benchmarks import Benchmark
 from triscope.evaluation.generation import GenerationOptions
 from triscope.evaluation.predictions import Prediction

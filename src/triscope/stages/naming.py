@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from triscope.components.naming import said_words
 from triscope.data.batch import Batch
+from triscope.data.box_text import format_box
 from triscope.data.boxes import Box
 from triscope.data.errors import ConfigurationError
-from triscope.data.prompts import format_box
 from triscope.data.sample import Level
 from triscope.distributed import whole
 from triscope.stages.base import Stage

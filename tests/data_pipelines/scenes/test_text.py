@@ -8,8 +8,8 @@ import pytest
 
 from data_pipelines.scenes.compose import compose, scene_generator
 from data_pipelines.scenes.text import CELLS, LISTED, NOTHING, board, listing, phrase, squares, text_samples
+from triscope.data.box_text import parse_box
 from triscope.data.phrases import PHRASE_BEGIN, PHRASE_END
-from triscope.data.prompts import parse_box
 from triscope.data.sample import Sample
 
 PHRASE = re.compile(f"{PHRASE_BEGIN}.*?{PHRASE_END}")
