@@ -18,7 +18,8 @@ from tests.conftest import REPOSITORY
 from tests.data.tiny import ask, sample, word_tokenizer, write_shards
 from triscope.components.aggregator import AggregatorBridge
 from triscope.components.alignment import SemanticAlignment
-from triscope.components.language import LanguageModel, Precision, TokenPredictions
+from triscope.components.language import LanguageModel, TokenPredictions
+from triscope.components.language_loading import Precision
 from triscope.components.linear import LinearBridge
 from triscope.components.qformer import QFormerBridge
 from triscope.components.region_clip import RegionClipEncoder

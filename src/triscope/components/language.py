@@ -3,18 +3,13 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
     AutoTokenizer,
-    BitsAndBytesConfig,
     LogitsProcessorList,
-    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     RepetitionPenaltyLogitsProcessor,
@@ -23,15 +18,19 @@ from transformers.generation.streamers import BaseStreamer
 
 from triscope.components import unpadded_causal, unpadded_t5
 from triscope.components.adapters import AdaptedFeedForward, AdapterMixture, Route
+from triscope.components.language_loading import (
+    AttentionImplementation,
+    Precision,
+    configuration_of,
+    has_no_weights,
+    pretrained_model,
+    random_model,
+)
 from triscope.components.lora import LoraOptions, add_lora
-from triscope.components.packing import packed
 from triscope.components.unpadded_causal import SharedPrefix
-from triscope.hardware import chosen_dtype
 from triscope.packaged import resolve
 
 IGNORED_LABEL = -100
-Precision = Literal["float32", "bfloat16", "auto", "nf4"]
-AttentionImplementation = Literal["auto", "sdpa", "eager"]
 
 
 class TokenPredictions(NamedTuple):
@@ -63,7 +62,7 @@ class LanguageModel(nn.Module):
         levels: names of the adapters in each feed-forward layer; see `AdapterMixture`.
         config_overrides: fields of the model's configuration to change, such as `dense_act_fn: gelu` for the exact GELU
             that LION runs FlanT5 with.
-        attention: "auto" is "sdpa" but for bfloat16 on a CPU (see `_attention`).
+        attention: "auto" is "sdpa" but for bfloat16 on a CPU (see `attention_of`).
         unpadded: in training, let rows be read one behind the other, without padding (`unpadded_t5`, `unpadded_causal`), where
             the architecture can. The same numbers.
         activation_checkpointing: recompute each layer in the backward pass instead of storing its activations.
@@ -96,11 +95,11 @@ class LanguageModel(nn.Module):
     ) -> None:
         super().__init__()
         self._path = resolve(path)
-        config = _configuration(self._path, config_overrides or {})
+        config = configuration_of(self._path, config_overrides or {})
         self.seq2seq: bool = config.is_encoder_decoder
-        self.random_weights = random_weights or _has_no_weights(Path(self._path)) or torch.empty(0).is_meta
+        self.random_weights = random_weights or has_no_weights(Path(self._path)) or torch.empty(0).is_meta
         self.is_4bit = dtype == "nf4"
-        build = _random_model if self.random_weights else _pretrained_model
+        build = random_model if self.random_weights else pretrained_model
         self.model: Any = build(self._path, config, dtype, attention)  # Any, as PreTrainedModel has no `generate`
         self.model.requires_grad_(False)
         self.width: int = config.hidden_size
@@ -347,87 +346,6 @@ class _TokenStream(BaseStreamer):
 
     def end(self) -> None:
         """Called behind the last."""
-
-
-def _configuration(path: str, overrides: dict[str, Any]) -> PretrainedConfig:
-    """The model's configuration with some fields changed."""
-    try:
-        config = AutoConfig.from_pretrained(path)
-    except OSError as error:
-        raise ValueError(
-            f"language path: found no model at {path!r} ({str(error).splitlines()[0]}); expected a Hugging Face folder, seen "
-            f"from {Path.cwd()}, or a name on the hub where that can be reached. Correct the path, or run the command where it "
-            "leads to the folder."
-        ) from error
-    for field, value in overrides.items():
-        if not hasattr(config, field):
-            raise ValueError(
-                f"config_overrides: found {field!r}; expected a field of {type(config).__name__}. Check the spelling "
-                f"against {path}/config.json."
-            )
-        setattr(config, field, value)
-    return config
-
-
-def _has_no_weights(folder: Path) -> bool:
-    """True for a folder that holds a configuration alone; False for a name on the hub."""
-    return folder.is_dir() and not any(True for kind in ("*.safetensors", "*.bin") for _ in folder.glob(kind))
-
-
-def _pretrained_model(path: str, config: PretrainedConfig, dtype: Precision, attention: str) -> PreTrainedModel:
-    """The model with the weights of `path`, in 4 bits if asked for (NF4 with double quantisation, as QLoRA does)."""
-    auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    four_bit = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
-    quantization = {"quantization_config": four_bit} if dtype == "nf4" else {}
-    computed_in = torch.bfloat16 if dtype == "nf4" else chosen_dtype(dtype)
-    model = auto_class.from_pretrained(
-        path, config=config, dtype=computed_in, attn_implementation=_attention(attention, computed_in), **quantization
-    )
-    if dtype == "nf4":
-        outputs = {name: module for name, module in model.named_modules() if name.endswith(".wo")}
-        for name, module in outputs.items():
-            if isinstance(module, nn.Linear):  # and not packed already, should transformers come to do it
-                model.set_submodule(name, packed(module))
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            # bitsandbytes packs weights anew for some CPUs when it first reads without gradients: a layout that has no backward,
-            # is less exact, and does not exist for matrices narrower than a block.
-            module.support_avx512bf16_for_cpu = False
-    return model
-
-
-def _random_model(path: str, config: PretrainedConfig, dtype: Precision, attention: str) -> PreTrainedModel:
-    """The model with weights as its architecture initialises them."""
-    if dtype == "nf4" and not torch.empty(0).is_meta:
-        raise ValueError(
-            f"dtype: found nf4 for {path}, whose weights are not read; expected weights to quantise. Give a path with "
-            "weights, or set dtype to bfloat16."
-        )
-    auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    computed_in = torch.bfloat16 if dtype == "nf4" else chosen_dtype(dtype)
-    model = auto_class.from_config(config, dtype=computed_in, attn_implementation=_attention(attention, computed_in))
-    # transformers 5 ties the head of every T5 that it builds, also where the configuration says that it has its own, as
-    # FlanT5's does. Weights that are read untie it again; here it has to be done.
-    if getattr(config, "scale_decoder_outputs", True) is False:
-        model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().clone())
-    return model
-
-
-def _attention(choice: str, computed_in: torch.dtype) -> str:
-    """The attention implementation for a precision on this machine.
-
-    On a CPU in bfloat16, matrix products and softmax ("eager") are faster than the fused kernel. Measured forward and
-    backward, Llama of width 576, 6 layers, batch 4 x 256: 0.75 s against 0.99 s on one core, 0.35 s against 0.40 s on
-    two. In float32 the fused kernel is faster (1.30 s against 1.36 s).
-    """
-    if choice != "auto":
-        return choice
-    return "eager" if computed_in == torch.bfloat16 and not torch.cuda.is_available() else "sdpa"
 
 
 def _feed_forward_names(model: PreTrainedModel) -> list[str]:
