@@ -8,7 +8,11 @@ from triscope.app.arms import Arm, Outcome, compare
 def test_mean_and_spread_are_over_seeds():
     outcome = Outcome((0.2, 0.4, 0.6))
     assert outcome.mean == pytest.approx(0.4) and outcome.spread == pytest.approx(0.2)
-    assert Outcome((0.3,)).spread == 0
+    assert str(outcome) == "0.400 ± 0.200"
+
+
+def test_one_seed_has_no_spread():
+    assert Outcome((0.3,)).spread == 0 and str(Outcome((0.3,))) == "0.300"
 
 
 def test_runs_with_results_become_a_table_whichever_way_it_comes_out(tmp_path):

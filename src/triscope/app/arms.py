@@ -45,6 +45,10 @@ class Outcome:
         """Over seeds."""
         return statistics.fmean(self.values)
 
+    def __str__(self) -> str:
+        """The mean, and between several seeds the spread."""
+        return f"{self.mean:.3f}" + (f" ± {self.spread:.3f}" if len(self.values) > 1 else "")
+
     @property
     def spread(self) -> float:
         """Standard deviation between seeds (of a sample); 0 for one seed."""
@@ -105,9 +109,9 @@ def _result(arm: Arm, shared: Sequence[str], seed: int, run: Path) -> dict[str, 
 
 def _table(arms: Sequence[str], outcomes: dict[str, dict[str, Outcome]], seeds: int) -> str:
     """A line a score, a column an arm."""
-    head = f"Mean and standard deviation over {seeds} seed(s)."
+    head = f"Mean and standard deviation over {seeds} seeds." if seeds > 1 else "One seed."
     lines = [head, "", f"| score | {' | '.join(arms)} |", "|---" * (1 + len(arms)) + "|"]
     for score, by_arm in outcomes.items():
-        cells = " | ".join(f"{by_arm[arm].mean:.3f} ± {by_arm[arm].spread:.3f}" for arm in arms)
+        cells = " | ".join(str(by_arm[arm]) for arm in arms)
         lines.append(f"| {score} | {cells} |")
     return "\n".join(lines) + "\n"
