@@ -62,7 +62,7 @@ class LanguageModel(nn.Module):
         levels: names of the adapters in each feed-forward layer; see `AdapterMixture`.
         config_overrides: fields of the model's configuration to change, such as `dense_act_fn: gelu` for the exact GELU
             that LION runs FlanT5 with.
-        attention: "auto" is "sdpa" but for bfloat16 on a CPU (see `attention_of`).
+        attention: "auto" is "sdpa" but for bfloat16 on a CPU (see `language_loading`).
         unpadded: in training, let rows be read one behind the other, without padding (`unpadded_t5`, `unpadded_causal`), where
             the architecture can. The same numbers.
         activation_checkpointing: recompute each layer in the backward pass instead of storing its activations.

@@ -52,7 +52,7 @@ def has_no_weights(folder: Path) -> bool:
 
 def pretrained_model(path: str, config: PretrainedConfig, dtype: Precision, attention: str) -> PreTrainedModel:
     """The model with the weights of `path`, in 4 bits if asked for (NF4 with double quantisation, as QLoRA does)."""
-    auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    auto_class, options = _class_and_options(config, dtype, attention)
     four_bit = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -60,10 +60,7 @@ def pretrained_model(path: str, config: PretrainedConfig, dtype: Precision, atte
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
     quantization = {"quantization_config": four_bit} if dtype == "nf4" else {}
-    computed_in = torch.bfloat16 if dtype == "nf4" else chosen_dtype(dtype)
-    model = auto_class.from_pretrained(
-        path, config=config, dtype=computed_in, attn_implementation=attention_of(attention, computed_in), **quantization
-    )
+    model = auto_class.from_pretrained(path, config=config, **options, **quantization)
     if dtype == "nf4":
         outputs = {name: module for name, module in model.named_modules() if name.endswith(".wo")}
         for name, module in outputs.items():
@@ -88,9 +85,8 @@ def random_model(path: str, config: PretrainedConfig, dtype: Precision, attentio
             f"dtype: found nf4 for {path}, whose weights are not read; expected weights to quantise. Give a path with "
             "weights, or set dtype to bfloat16."
         )
-    auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    computed_in = torch.bfloat16 if dtype == "nf4" else chosen_dtype(dtype)
-    model = auto_class.from_config(config, dtype=computed_in, attn_implementation=attention_of(attention, computed_in))
+    auto_class, options = _class_and_options(config, dtype, attention)
+    model = auto_class.from_config(config, **options)
     # transformers 5 ties the head of every T5 that it builds, also where the configuration says that it has its own, as
     # FlanT5's does. Weights that are read untie it again; here it has to be done.
     if getattr(config, "scale_decoder_outputs", True) is False:
@@ -98,7 +94,14 @@ def random_model(path: str, config: PretrainedConfig, dtype: Precision, attentio
     return model
 
 
-def attention_of(choice: str, computed_in: torch.dtype) -> str:
+def _class_and_options(config: PretrainedConfig, dtype: Precision, attention: str) -> tuple[Any, dict[str, Any]]:
+    """What builds a model of this configuration, and in which precision and with which attention."""
+    auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    computed_in = torch.bfloat16 if dtype == "nf4" else chosen_dtype(dtype)
+    return auto_class, {"dtype": computed_in, "attn_implementation": _attention(attention, computed_in)}
+
+
+def _attention(choice: str, computed_in: torch.dtype) -> str:
     """The attention implementation for a precision on this machine.
 
     On a CPU in bfloat16, matrix products and softmax ("eager") are faster than the fused kernel. Measured forward and

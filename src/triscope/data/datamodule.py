@@ -51,7 +51,7 @@ class DataModule(LightningDataModule):
         validation_samples: evaluate during training on so many samples of each set, the same each time; all if None.
         flip_probability: how often a training sample without regions, left and right is mirrored.
         box_jitter: in training, each corner of a box is moved by up to this share of the box's width or height. PVIT: 0.02.
-        draft: read pictures twice as fast, with slightly other pixels than PIL's; see `PictureTransform`.
+        draft: read pictures faster, with slightly other pixels than PIL's; see `PictureTransform`.
         max_pixels: larger pictures are refused.
         window_shards: samples are shuffled among so many shards.
         bad_samples_allowed: unusable samples of a rank in one pass before the run stops.

@@ -111,15 +111,7 @@ class ShardWriter:
             self._file.abandon()
 
     def write(self, sample: Sample, images: Sequence[bytes]) -> None:
-        """Append a sample.
-
-        Args:
-            sample: checked here.
-            images: encoded pictures, one for each of `sample.images`.
-
-        Raises:
-            BadSampleError: the sample is unusable, its key was written before, or the pictures differ from its record.
-        """
+        """Append a sample to the shard that is being written; arguments and errors are those of `ShardFile.write`."""
         if self._file is None:
             self._file = ShardFile(self.folder / shard_name(len(self._shards)), self._keys)
         self._file.write(sample, images)
