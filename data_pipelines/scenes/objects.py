@@ -104,7 +104,7 @@ CATEGORIES = {
 
 IRREGULAR_PLURALS = {
     "sheep": "sheep", "fish": "fish", "scarf": "scarves", "bus": "buses", "octopus": "octopuses",
-    "cactus": "cactuses", "butterfly": "butterflies", "strawberry": "strawberries",
+    "cactus": "cactuses", "butterfly": "butterflies", "strawberry": "strawberries", "snowman": "snowmen",
 }  # fmt: skip
 
 _MEASURED_AT = 288  # pixels: a drawing is measured at this size to learn how much of its canvas it fills

@@ -1,34 +1,39 @@
 """Scenes as text: what a small language model reads before it is frozen and given eyes, to learn what is asked of pictures.
 
-A scene is told as the tokens of a picture will be, one phrase a token (`triscope.data.phrases`): as a **board** of 8 x 8
-cells, each of which holds the thing that covers it; as a **list** of things in any order, some more than once; or as both.
-Then it is asked about as pictures are, and in short about all the rest that can be looked up. Albums are told as lists, each
-where its picture would stand.
+A scene is told as the tokens of a picture will be, one phrase a token (`triscope.data.phrases`): as **boards**, each cell of
+which names the thing that covers it, sometimes with a mistake, or as a **list** of things in any order, some more than once.
+Then it is asked about as pictures are, and in short what else can be looked up. Albums are told picture by picture, each where
+it would stand.
 """
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from data_pipelines.scenes.album_questions import compose_album
 from data_pipelines.scenes.compose import PICTURE_SIDE, Scene, Thing, compose, scene_generator
-from data_pipelines.scenes.objects import plural
-from data_pipelines.scenes.questions import ask, description
+from data_pipelines.scenes.objects import COLORS, plural
+from data_pipelines.scenes.questions import TASKS, ask, description
 from data_pipelines.scenes.samples import SOURCE, faulty_tags
-from triscope.data.box_text import format_box
+from triscope.data.box_text import BOARD_SIDE, format_box
 from triscope.data.boxes import BoxSpace
+from triscope.data.cells import covering_things
 from triscope.data.phrases import write_phrase
 from triscope.data.prompts import HARD_PROMPT, TAG_SENTENCE
 from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
 
 ALBUM_SHARE = 0.15  # of the samples
-FORMS = ("board", "list", "list", "both")  # of a scene, each equally often
+AGGREGATOR, QFORMER = 8, 5  # cells of a board, across and down: as many tokens as those bridges have at the micro size
+SCENE_BOARDS = ((AGGREGATOR,), (QFORMER,), (AGGREGATOR, QFORMER), (AGGREGATOR, QFORMER), ())  # each equally often; (): a list
+ALBUM_BOARDS = ((QFORMER,), (QFORMER,), ())
+SQUARE = PICTURE_SIDE // BOARD_SIDE  # pixels across of what boxes are written in
+MISREAD = 0.1  # of a board's cells that name something: with one mistake
 TAGGED_SHARE = 0.5  # of the scenes: with the sentence of image tags, so that its words are known too
-CELLS = 8  # of the board, across and down: a tower's patches, pooled
-COVERED = 0.3  # a cell holds a thing that covers so much of it
 LISTED = (6, 16)  # least and most phrases of a list, those for nothing included
 TOLD_AGAIN = 2  # times at most that a list repeats a thing
 NOTHING = " ."
 BY_NAME = 0.6  # of the things that are alone of their name: asked for by it
+MOST_TURNS = 12  # of a scene: asked of a picture, a question stands alone, right behind it
 
 
 def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Sample]:
@@ -67,10 +72,19 @@ def phrase(thing: Thing) -> str:
     return write_phrase(description(thing), first[0], first[1:], last[0], last[1:])
 
 
-def board(scene: Scene) -> str:
-    """The scene cell by cell, left to right and top to bottom, behind one that stands for the whole (a tower's class token)."""
-    cells = [_covering(scene, column, row) for row in range(CELLS) for column in range(CELLS)]
-    return NOTHING + "".join(phrase(thing) if thing else NOTHING for thing in cells)
+def told(scene: Scene, sides: tuple[int, ...], rng: random.Random) -> str:
+    """The scene as boards of so many cells across and down, one behind the other; as a list if there is no board."""
+    return "".join(board(scene, side, rng) for side in sides) or listing(scene, rng)
+
+
+def board(scene: Scene, side: int, rng: random.Random) -> str:
+    """The scene cell by cell, row by row; the aggregator's behind a token that stands for the whole (a tower's class token)."""
+    boxes = [[edge / PICTURE_SIDE for edge in thing.box] for thing in scene.things]
+    cells = [
+        NOTHING if number is None else phrase(_misread(scene, scene.things[number], rng))
+        for number in covering_things(boxes, side)
+    ]
+    return NOTHING * (side == AGGREGATOR) + "".join(cells)
 
 
 def listing(scene: Scene, rng: random.Random) -> str:
@@ -82,31 +96,23 @@ def listing(scene: Scene, rng: random.Random) -> str:
 
 
 def _scene_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
-    """All that is asked about a scene, which is told before the first question."""
+    """Some of what can be asked about a scene, in any order; the scene is told before the first question."""
     scene = compose(rng, split)
-    form = rng.choice(FORMS)
-    told = board(scene) if form != "list" else ""
-    told += listing(scene, rng) if form != "board" else ""
-    first, *others = (_with_boxes(turn, scene.things) for turn in _without_hints([*_lookups(scene, rng), *_asked(scene, rng)]))
-    return Turn(f"{told}{_tag_sentence(scene, rng)}{first.prompt}", first.answers), *others
-
-
-def _asked(scene: Scene, rng: random.Random) -> list[Turn]:
-    """What is asked of pictures, captions last, because they name what is there."""
-    asked = sorted(ask(scene, rng), key=lambda conversation: conversation.task == "caption")
-    return [conversation.turns[0] for conversation in asked]
+    prefix = told(scene, rng.choice(SCENE_BOARDS), rng) + _tag_sentence(scene, rng)
+    asked = ask(scene, rng) + ask(scene, rng, [task for task in TASKS if task != "caption"])
+    turns = list(dict.fromkeys([*_lookups(scene, rng), *(conversation.turns[0] for conversation in asked)]))
+    rng.shuffle(turns)
+    first, *others = (_with_boxes(turn, scene.things) for turn in _without_hints(turns)[:MOST_TURNS])
+    return Turn(f"{prefix}{first.prompt}", first.answers), *others
 
 
 def _lookups(scene: Scene, rng: random.Random) -> list[Turn]:
     """Short questions for what is there, how often, and where, so that a text practises much more than it tells."""
     names = list(dict.fromkeys(thing.name for thing in scene.things))
-    rng.shuffle(names)
-    counted, *checked = names
-    existence = [(name, "yes") for name in checked] + [(scene.absent_name(rng), "no") for _ in checked]
+    existence = [(name, "yes") for name in names] + [(scene.absent_name(rng), "no") for _ in names]
     turns = [Turn(f"Any {name}?", (answer,)) for name, answer in existence]
-    turns += [Turn(f"How many {plural(counted)}?", (str(len(scene.named(counted))),))]
-    rng.shuffle(turns)
-    return turns + [_link(scene, number, rng) for number in rng.sample(range(1, 1 + len(scene.things)), len(scene.things))]
+    turns += [Turn(f"How many {plural(scene.focus)}?", (str(len(scene.named(scene.focus))),))]
+    return turns + [_link(scene, number, rng) for number in range(1, 1 + len(scene.things))]
 
 
 def _link(scene: Scene, number: int, rng: random.Random) -> Turn:
@@ -131,25 +137,29 @@ def _without_hints(turns: list[Turn]) -> list[Turn]:
 
 def _album_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
     """One question about an album, whose pictures are told where they stand in the question."""
-    album = compose_album(rng, split)
+    album, sides = compose_album(rng, split), rng.choice(ALBUM_BOARDS)
     asked = rng.choice(album.questions).conversation.turns[0]
     turn = _with_boxes(asked, [thing for panel in album.panels for thing in panel.things])
     prompt = turn.prompt.replace(" <image", "<image")  # a picture's tokens stand without blanks
-    told = MARKER.sub(lambda marker: listing(album.panels[int(marker[2]) - 1], rng), prompt)
-    return (Turn(told, turn.answers),)
+    prompt = MARKER.sub(lambda marker: told(album.panels[int(marker[2]) - 1], sides, rng), prompt)
+    return (Turn(prompt, turn.answers),)
 
 
-def _covering(scene: Scene, column: int, row: int) -> Thing | None:
-    """The thing that covers most of a cell, if it covers enough."""
-    shares = {thing: _covered(thing, column) * _covered(thing, row, axis=1) for thing in scene.things}
-    most = max(shares, key=shares.__getitem__)
-    return most if shares[most] > COVERED else None
-
-
-def _covered(thing: Thing, cell: int, axis: int = 0) -> float:
-    """How much of a cell's width (axis 0) or height (1) lies inside a thing's box."""
-    side = PICTURE_SIDE / CELLS
-    return max(0.0, min(thing.box[axis + 2], side * (cell + 1)) - max(thing.box[axis], side * cell)) / side
+def _misread(scene: Scene, thing: Thing, rng: random.Random) -> Thing:
+    """The thing as a cell names it: now and then with another name, colour or size, or with a side that lies elsewhere."""
+    if rng.random() >= MISREAD:
+        return thing
+    match rng.choice(("name", "color", "size", "box")):
+        case "name":
+            return replace(thing, name=scene.absent_name(rng))
+        case "color":
+            return replace(thing, color=rng.choice(tuple(COLORS)) if thing.color else None)
+        case "size":
+            return replace(thing, size="small" if thing.size == "large" else "large")
+        case _:
+            side, way = rng.randrange(4), rng.choice((-SQUARE, SQUARE))
+            left, top, right, bottom = (edge + way * (number == side) for number, edge in enumerate(thing.box))
+            return replace(thing, box=(left, top, right, bottom))
 
 
 def _tag_sentence(scene: Scene, rng: random.Random) -> str:

@@ -209,27 +209,53 @@ def test_a_run_without_a_trained_language_model_has_none_to_export(run, tmp_path
     assert not (tmp_path / "language").exists()
 
 
-def test_an_exported_language_model_is_the_one_that_was_trained(base, tmp_path):
-    write_shards(tmp_path / "texts", [sample(f"t{number}", [ask(("What is this?", "dog"))], images=0) for number in range(4)])
-    arguments = fit_arguments(base, str(tmp_path / "texts"), tmp_path / "run", "--run.wandb", "disabled")
+def fit_language(base: Path, folder: Path, *more: str, **init_args: object) -> Path:
+    """Train the tiny language model on a few texts.
+
+    Returns:
+        The run's folder.
+    """
+    texts = str(folder / "texts")
+    if not Path(texts).exists():
+        write_shards(folder / "texts", [sample(f"t{number}", [ask(("What is this?", "dog"))], images=0) for number in range(4)])
     model = {"init_args": {"language": {"init_args": {"adapter_bottleneck": None}}}}
-    stage = {"model": {"class_path": "triscope.stages.LanguageStage", "init_args": {"model": model}}}
-    (tmp_path / "stage.yaml").write_text(yaml.safe_dump(stage))
-    main([*arguments, "-c", str(tmp_path / "stage.yaml")])
-    trained = read_slice(tmp_path / "run")
-    export(tmp_path / "run", tmp_path / "language", "language", torch.float32)
-    loaded = LanguageModel(str(tmp_path / "language"), adapter_bottleneck=None)
-    assert all(torch.equal(loaded.state_dict()[name.removeprefix("language.")], tensor) for name, tensor in trained.items())
+    stage = {"model": {"class_path": "triscope.stages.LanguageStage", "init_args": {"model": model, **init_args}}}
+    (folder / "stage.yaml").write_text(yaml.safe_dump(stage))
+    run = folder / f"run{len(list(folder.glob('run*')))}"
+    main([*fit_arguments(base, texts, run, "--run.wandb", "disabled"), "-c", str(folder / "stage.yaml"), *more])
+    return run
+
+
+def exported_language(run: Path) -> dict[str, torch.Tensor]:
+    """The weights that a run's export of its language model gives back."""
+    export(run, run / "language", "language", torch.float32)
+    loaded = LanguageModel(str(run / "language"), adapter_bottleneck=None)
     assert not loaded.random_weights
+    return {f"language.{name}": tensor for name, tensor in loaded.state_dict().items()}
+
+
+def test_an_exported_language_model_is_the_one_that_was_trained(base, tmp_path):
+    run = fit_language(base, tmp_path)
+    loaded = exported_language(run)
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in read_slice(run).items())
 
     # A run that went on from this one exports what it has become, not where it began.
-    warm = json.dumps([{"checkpoint": str(tmp_path / "run"), "parts": ["language"]}])
-    arguments[arguments.index(str(tmp_path / "run"))] = str(tmp_path / "on")
-    main([*arguments, "-c", str(tmp_path / "stage.yaml"), "--model.init_args.warm_start", warm])
-    export(tmp_path / "on", tmp_path / "on_language", "language", torch.float32)
-    loaded = LanguageModel(str(tmp_path / "on_language"), adapter_bottleneck=None)
-    trained = read_slice(tmp_path / "on")
-    assert all(torch.equal(loaded.state_dict()[name.removeprefix("language.")], tensor) for name, tensor in trained.items())
+    on = fit_language(
+        base, tmp_path, "--model.init_args.warm_start", json.dumps([{"checkpoint": str(run), "parts": ["language"]}])
+    )
+    loaded = exported_language(on)
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in read_slice(on).items())
+
+
+def test_an_exported_language_model_has_the_words_that_did_not_train(base, tmp_path):
+    run = fit_language(base, tmp_path, words_train=False)
+    loaded = exported_language(run)
+    trained = read_slice(run)
+    before = LanguageModel(str(base / "llama"), adapter_bottleneck=None).state_dict()
+    words = {name for name in loaded if "embed_tokens" in name}
+    assert words and not words & set(trained)
+    assert all(torch.equal(loaded[name], before[name.removeprefix("language.")]) for name in words)
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in trained.items())
 
 
 # The authors' layouts -------------------------------------------------------------------------------------------------

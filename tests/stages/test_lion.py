@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -5,8 +6,11 @@ import torch
 
 from tests.tiny_model import SAMPLES, awake, batch_of, prepare, tiny_model
 from triscope.checkpoints.slices import trained_state, write_slice
+from triscope.components.language import LanguageModel
 from triscope.data.batch import LEVELS
+from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
+from triscope.model import VisualLanguageModel
 from triscope.stages import ImageLevelStage, LanguageStage, MixtureStage, RegionLevelStage
 from triscope.stages.base import REGION_PARTS, WarmStart
 
@@ -86,3 +90,23 @@ def test_the_language_stage_trains_all_of_the_language_model_and_has_nothing_els
     stage.configure_model()
     parts = {stage.model.part_of(name) for name, _ in stage.trained_parameters()}
     assert parts == {"language"} and stage.model.vision is None and not stage.model.bridges
+
+
+def test_the_language_stage_can_leave_the_words_as_they_are(base):
+    stage = LanguageStage(lambda: tiny_model(base, soft_prompt=False), words_train=False)
+    stage.configure_model()
+    words = stage.model.language.model.get_input_embeddings().weight
+    frozen = [
+        parameter
+        for name, parameter in stage.model.named_parameters()
+        if stage.model.part_of(name) == "language" and not parameter.requires_grad
+    ]
+    assert len(frozen) == 1 and frozen[0] is words
+
+
+def test_words_that_mean_nothing_yet_are_not_left_as_they_are(base, tmp_path):
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((base / "llama" / name).read_bytes())
+    stage = LanguageStage(partial(VisualLanguageModel, language=partial(LanguageModel, path=str(tmp_path))), words_train=False)
+    with pytest.raises(ConfigurationError, match=r"words_train.*false, over random weights"):
+        stage.configure_model()

@@ -1,22 +1,18 @@
 """Bridges learn to name what stands where, as the language model's output embeddings read them."""
 
 from dataclasses import replace
-from math import isqrt
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from torch.nn import functional as F
 
-from data_pipelines.scenes.samples import scene_samples
 from tests.data.tiny import ask, sample, write_shards
 from tests.tiny_model import prepare, tiny_data, tiny_model, tiny_trainer
 from triscope.data.batch import Batch
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.stages import NamingStage
-from triscope.stages.naming import NO_WORD, covering_things, found_words, naming_losses
+from triscope.stages.naming import NO_WORD, found_words, naming_losses
 
 LEFT, RIGHT = [0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]
 
@@ -43,27 +39,6 @@ def fit(base, folder, objects_of: dict[str, list[dict] | None], steps: int) -> N
 def batch_of(stage: NamingStage) -> Batch:
     """A batch with all samples."""
     return next(iter(stage.trainer.datamodule.train_dataloader()))
-
-
-def test_a_cell_holds_the_thing_that_covers_most_of_it_and_enough():
-    assert covering_things([LEFT, RIGHT], 2) == [0, 1, 0, 1]
-    assert covering_things([[0.0, 0.0, 0.5, 0.5]], 2) == [0, None, None, None]
-    assert covering_things([[0.0, 0.0, 0.2, 0.5], [0.2, 0.0, 0.5, 0.5]], 2) == [1, None, None, None]
-    assert covering_things([[0.0, 0.0, 0.2, 0.2]], 2) == [None] * 4  # a sixth of the first cell
-    assert covering_things([], 2) == [None] * 4
-
-
-def test_nearly_every_thing_of_a_scene_covers_a_cell_of_the_micro_qformer():
-    model = yaml.safe_load(Path("conf/model/lion_micro.yaml").read_text())
-    queries = model["init_args"]["bridges"]["qformer"]["init_args"]["queries"]
-    scenes = [[thing["box"] for thing in made.extra["objects"]] for made, _ in scene_samples(0, "train", 0, 200)]
-
-    def covering(side: int) -> float:
-        """Share of all things that are named in a cell."""
-        named = [set(covering_things(boxes, side)) - {None} for boxes in scenes]
-        return sum(map(len, named)) / sum(map(len, scenes))
-
-    assert covering(isqrt(queries)) > 0.97 > 0.95 > covering(4)
 
 
 def test_the_loss_of_a_token_is_the_mean_over_its_words_whatever_is_padded():

@@ -1,11 +1,13 @@
 """Training a small language model on text alone, before it is frozen and given eyes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from triscope.components.phrases import fold_phrases
+from triscope.data.errors import ConfigurationError
 from triscope.data.phrases import PHRASE_BEGIN, PHRASE_END, SEPARATOR
 from triscope.data.sample import Level
 from triscope.model import VisualLanguageModel
@@ -38,9 +40,35 @@ class PhraseReader(VisualLanguageModel):
 
 
 class LanguageStage(Stage):
-    """The language model itself, on samples without images. Vision, bridges and adapters are left out."""
+    """The language model itself, on samples without images. Vision, bridges and adapters are left out.
+
+    Args:
+        model: builds the model.
+        words_train: whether its embeddings train. Bridges that name things in those words stay of use if they do not.
+        options: of every stage.
+    """
 
     bridges = ()
     levels = ()
     accepted_levels = (Level.IMAGE, Level.REGION)
     trained_parts = ("language",)
+
+    def __init__(self, model: Callable[[], VisualLanguageModel], words_train: bool = True, **options) -> None:
+        super().__init__(model, **options)
+        self._words_train = words_train
+
+    def configure_model(self) -> None:
+        """As in every stage; then freeze the embeddings, if they do not train.
+
+        Raises:
+            ConfigurationError: they are random and are to stay so.
+        """
+        super().configure_model()
+        if self._words_train:
+            return
+        if self.model.language.random_weights:
+            remedy = "name a language model that has learned, or let its words train"
+            raise ConfigurationError(
+                "model.init_args.words_train", "false, over random weights", "words that mean something", remedy
+            )
+        self.model.language.model.get_input_embeddings().requires_grad_(False)

@@ -20,12 +20,12 @@ from triscope.components.naming import said_words
 from triscope.data.batch import Batch
 from triscope.data.box_text import format_box
 from triscope.data.boxes import Box
+from triscope.data.cells import covering_things
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.distributed import whole
 from triscope.stages.base import Stage
 
-COVERED = 0.2  # a token names the thing that covers so much of its cell
 EMPTY_WEIGHT = 0.15  # of the loss of a cell without a thing; there are more of them
 NOTHING = " ."  # what they say
 NO_WORD = -1
@@ -95,27 +95,6 @@ class NamingStage(Stage):
             text = format_box(Box(*thing["box"]), "squares")
             words += re.findall(r"[a-z]|\d+", text)
         return list(dict.fromkeys(token for word in words for token in self._encode(word)))
-
-
-def covering_things(boxes: Sequence[Sequence[float]], side: int) -> list[int | None]:
-    """Which of some things covers most of each cell of a square board, row by row; None where none covers enough.
-
-    Args:
-        boxes: x1, y1, x2, y2 of each thing as shares of the picture.
-        side: cells across and down.
-    """
-    if not boxes:
-        return [None] * side**2
-    edges = torch.arange(side + 1) / side
-    boxes_b4 = torch.tensor(boxes)
-
-    def covered(begin: Tensor, end: Tensor) -> Tensor:
-        """How much of each cell's length lies between (things, cells)."""
-        return (torch.minimum(end[:, None], edges[1:]) - torch.maximum(begin[:, None], edges[:-1])).clamp(min=0) * side
-
-    across, down = covered(boxes_b4[:, 0], boxes_b4[:, 2]), covered(boxes_b4[:, 1], boxes_b4[:, 3])
-    most, thing = (down[:, :, None] * across[:, None, :]).flatten(1).max(0)
-    return [number if share > COVERED else None for number, share in zip(thing.tolist(), most.tolist(), strict=True)]
 
 
 def naming_losses(logits_MV: Tensor, words_Mw: Tensor) -> Tensor:

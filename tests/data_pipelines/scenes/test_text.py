@@ -7,10 +7,21 @@ from collections import Counter
 import pytest
 
 from data_pipelines.scenes.compose import compose, scene_generator
-from data_pipelines.scenes.text import CELLS, LISTED, NOTHING, board, listing, phrase, squares, text_samples
+from data_pipelines.scenes.text import (
+    AGGREGATOR,
+    LISTED,
+    MISREAD,
+    MOST_TURNS,
+    NOTHING,
+    QFORMER,
+    board,
+    listing,
+    phrase,
+    squares,
+    text_samples,
+)
 from triscope.data.box_text import parse_box
 from triscope.data.phrases import PHRASE_BEGIN, PHRASE_END
-from triscope.data.sample import Sample
 
 PHRASE = re.compile(f"{PHRASE_BEGIN}.*?{PHRASE_END}")
 TOLD = re.compile(rf"{PHRASE_BEGIN} ([^|]*)\|(\w)\|(\d+)\|(\w)\|(\d+){PHRASE_END}")
@@ -26,12 +37,6 @@ def cells(told: str) -> list[str]:
     return re.findall(f"{PHRASE.pattern}|{re.escape(NOTHING)}", told)
 
 
-def told_boxes(sample: Sample) -> set[str]:
-    """Boxes of all things that the first prompt tells of."""
-    prompt = sample.conversations[0].turns[0].prompt
-    return {f"[{left}{top},{right}{bottom}]" for _, left, top, right, bottom in TOLD.findall(prompt)}
-
-
 def test_a_range_is_a_slice_of_the_whole():
     whole = [sample.to_json() for sample in text_samples(1, "train", 0, 40)]
     assert [sample.to_json() for sample in text_samples(1, "train", 20, 5)] == whole[20:25]
@@ -45,25 +50,37 @@ def test_every_sample_is_one_conversation_without_pictures_or_markers():
         assert not re.search(r"<(image|region):", sample.to_json())
 
 
-def test_scenes_are_told_as_boards_as_lists_and_as_both_and_albums_as_lists():
-    told = Counter(len(cells(sample.conversations[0].turns[0].prompt)) > CELLS**2 for sample in text_samples(0, "train", 0, 300))
-    assert min(told.values()) > 100
+def test_scenes_are_told_as_boards_of_each_bridge_as_both_and_as_lists():
+    told = Counter(len(cells(sample.conversations[0].turns[0].prompt)) for sample in text_samples(0, "train", 0, 300))
+    both = AGGREGATOR**2 + 1 + QFORMER**2
+    assert told[both] > told[AGGREGATOR**2 + 1] > 20
+    assert sum(count for length, count in told.items() if length < AGGREGATOR**2) > 80  # the Q-Former's, lists and albums
     asked = " ".join(turn.prompt for sample in text_samples(0, "train", 0, 300) for turn in sample.conversations[0].turns)
     assert "tags" in asked
     assert re.search("pictures", asked)
 
 
-def test_the_board_has_a_cell_for_every_pooled_patch_and_one_for_the_whole():
+def test_a_board_has_as_many_cells_as_its_bridge_has_tokens():
+    rng = random.Random(0)
     for index in range(50):
-        assert len(cells(board(scene(index)))) == CELLS**2 + 1
+        assert len(cells(board(scene(index), AGGREGATOR, rng))) == AGGREGATOR**2 + 1
+        assert len(cells(board(scene(index), QFORMER, rng))) == QFORMER**2
 
 
-def test_the_cell_under_the_middle_of_a_thing_holds_it():
-    for index in range(50):
-        told = cells(board(scene(index)))[1:]
+def test_the_cell_under_the_middle_of_a_thing_names_it_or_is_misread_in_one_trait():
+    rng, right, misread = random.Random(0), 0, 0
+    for index in range(200):
+        told = cells(board(scene(index), AGGREGATOR, rng))[1:]
         for thing in scene(index).things:
-            column, row = (int(CELLS * middle / 224) for middle in thing.center)
-            assert told[row * CELLS + column] == phrase(thing)
+            column, row = (int(AGGREGATOR * middle / 224) for middle in thing.center)
+            said, true = told[row * AGGREGATOR + column], phrase(thing)
+            if said == true:
+                right += 1
+            elif said != NOTHING:  # of a slight thing over the corner of four cells
+                misread += 1
+                words = [re.findall(r"\w+", text.replace("phrase", "")) for text in (said, true)]
+                assert sum(a != b for a, b in zip(*words, strict=True)) == 1
+    assert 0.5 * MISREAD < misread / (right + misread) < 1.2 * MISREAD  # some a mistake that changes nothing
 
 
 def test_a_list_holds_every_thing_and_is_padded_to_at_least_its_shortest_length():
@@ -74,32 +91,28 @@ def test_a_list_holds_every_thing_and_is_padded_to_at_least_its_shortest_length(
         assert len(told) >= LISTED[0]
 
 
-def test_a_box_that_is_pointed_to_has_been_told():
-    boxes = 0
-    for sample in text_samples(0, "train", 0, 200):
-        answered = {box for turn in sample.conversations[0].turns for box in BOX.findall(turn.answers[0])}
-        assert answered <= told_boxes(sample)
-        boxes += len(answered)
-    assert boxes > 50
-
-
-def test_no_box_of_a_thing_is_told_twice_by_questions_and_answers():
+def test_no_box_is_told_oftener_by_questions_and_answers_than_there_are_things_over_it():
     for sample in text_samples(0, "train", 0, 200):
         first, *others = sample.conversations[0].turns
         turns = [PHRASE.sub("", first.prompt) + first.answers[0], *(turn.prompt + turn.answers[0] for turn in others)]
         boxes = Counter(box for turn in turns for box in BOX.findall(turn))
-        things = Counter(f"[{left}{top},{right}{bottom}]" for _, left, top, right, bottom in set(TOLD.findall(first.prompt)))
-        assert len(others) == 0 or not boxes - things  # two things may lie over the same squares
+        assert not others or max(boxes.values(), default=0) <= 2  # seldom do two things lie over the same squares
 
 
-def test_short_questions_look_up_every_thing_of_a_scene():
-    for sample in text_samples(0, "train", 0, 200):
+def test_a_scene_is_asked_about_in_any_order_and_never_at_greater_length_than_most_turns():
+    first = Counter()
+    for sample in text_samples(0, "train", 0, 400):
         turns = sample.conversations[0].turns
-        if len(turns) > 1:
-            boxes = {box for turn in turns for box in BOX.findall(PHRASE.sub("", turn.prompt) + turn.answers[0])}
-            assert boxes == told_boxes(sample)
-            answers = Counter(turn.answers[0] for turn in turns if re.search(r"Any [^?]*\?$", turn.prompt))
-            assert answers["yes"] == answers["no"]
+        assert len(turns) <= MOST_TURNS
+        first.update([re.sub(r".*[\].>]", "", turns[0].prompt[:-1])[:3]])
+    assert len(first) > 10
+
+
+def test_short_questions_for_what_is_there_are_answered_yes_as_often_as_no():
+    turns = [turn for sample in text_samples(0, "train", 0, 400) for turn in sample.conversations[0].turns]
+    answers = Counter(turn.answers[0] for turn in turns if re.search(r"Any [^?]*\?$", turn.prompt))
+    assert answers.total() > 500
+    assert abs(answers["yes"] - answers["no"]) < 4 * answers.total() ** 0.5
 
 
 @pytest.mark.parametrize("split", ["train", "test_objects"])
