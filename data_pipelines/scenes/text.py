@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from data_pipelines.scenes.album_questions import compose_album
-from data_pipelines.scenes.compose import PICTURE_SIDE, Scene, Thing, compose, scene_generator
+from data_pipelines.scenes.compose import LONG_SIDES, PICTURE_SIDE, Scene, Thing, compose, scene_generator
 from data_pipelines.scenes.objects import COLORS, plural
 from data_pipelines.scenes.questions import TASKS, ask, description
 from data_pipelines.scenes.samples import SOURCE, faulty_tags
@@ -27,7 +27,7 @@ AGGREGATOR, QFORMER = 8, 5  # cells of a board, across and down: as many tokens 
 SCENE_BOARDS = ((AGGREGATOR,), (QFORMER,), (AGGREGATOR, QFORMER), (AGGREGATOR, QFORMER), ())  # each equally often; (): a list
 ALBUM_BOARDS = ((QFORMER,), (QFORMER,), ())
 SQUARE = PICTURE_SIDE // BOARD_SIDE  # pixels across of what boxes are written in
-MISREAD = 0.1  # of a board's cells that name something: with one mistake
+MISREAD = 0.05  # of a board's cells that name something: with one mistake
 TAGGED_SHARE = 0.5  # of the scenes: with the sentence of image tags, so that its words are known too
 LISTED = (6, 16)  # least and most phrases of a list, those for nothing included
 TOLD_AGAIN = 2  # times at most that a list repeats a thing
@@ -111,8 +111,19 @@ def _lookups(scene: Scene, rng: random.Random) -> list[Turn]:
     names = list(dict.fromkeys(thing.name for thing in scene.things))
     existence = [(name, "yes") for name in names] + [(scene.absent_name(rng), "no") for _ in names]
     turns = [Turn(f"Any {name}?", (answer,)) for name, answer in existence]
-    turns += [Turn(f"How many {plural(scene.focus)}?", (str(len(scene.named(scene.focus))),))]
+    turns += [Turn(f"How many {what}?", (str(count),)) for what, count in _counts(scene, rng).items()]
     return turns + [_link(scene, number, rng) for number in range(1, 1 + len(scene.things))]
+
+
+def _counts(scene: Scene, rng: random.Random) -> dict[str, int]:
+    """What can be counted, and how much of it there is: of a name, at all, of a size, and of a colour."""
+    size, color = rng.choice(tuple(LONG_SIDES)), rng.choice([thing.color for thing in scene.things])
+    counts = {
+        plural(scene.focus): len(scene.named(scene.focus)),
+        "things": len(scene.things),
+        f"{size} things": sum(thing.size == size for thing in scene.things),
+    }
+    return counts | ({f"{color} things": sum(thing.color == color for thing in scene.things)} if color else {})
 
 
 def _link(scene: Scene, number: int, rng: random.Random) -> Turn:

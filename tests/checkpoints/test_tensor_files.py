@@ -71,6 +71,12 @@ def test_what_is_written_in_any_order_is_read_by_safetensors(tmp_path):
     assert all(torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype for name, tensor in TENSORS.items())
 
 
+def test_others_may_read_what_was_written_as_any_new_file(tmp_path):
+    write_safetensors(tmp_path / "a.safetensors", TENSORS, TENSORS.items())
+    (tmp_path / "other").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_a_tensor_that_never_comes_or_has_another_shape_is_told(tmp_path):
     with pytest.raises(ValueError, match="1 tensors never came, the first of them half"):
         write_safetensors(tmp_path / "a", TENSORS, ((name, tensor) for name, tensor in TENSORS.items() if name != "half"))

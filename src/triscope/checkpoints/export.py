@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from triscope.arguments import Parser
@@ -29,7 +28,7 @@ from triscope.checkpoints.naming_tagger import THRESHOLDS_FILE, read_naming_tagg
 from triscope.checkpoints.run import Run
 from triscope.checkpoints.same_logits import check_logits, logits_on_probe
 from triscope.checkpoints.slices import SLICE_FILE, layout_of, read_slice, write_slice
-from triscope.checkpoints.tensor_files import TensorSource
+from triscope.checkpoints.tensor_files import TensorSource, write_safetensors
 from triscope.components.lora import merge_lora
 from triscope.data.errors import ConfigurationError
 from triscope.evaluation.results import RESULTS_FILE
@@ -132,8 +131,8 @@ def _write_model(run: Run, model: VisualLanguageModel, folder: Path, dtype: torc
     _write_language_folder(run, model, folder / LANGUAGE_FOLDER)
     parts["language"]["init_args"] |= {"path": f"./{LANGUAGE_FOLDER}", "lora": None}
     if model.vision is not None:
-        tower = {name: tensor.contiguous() for name, tensor in model.vision.tower.state_dict().items()}
-        save_file(tower, folder / VISION_FILE, metadata={"format": "pt"})
+        tower = model.vision.tower.state_dict()
+        write_safetensors(folder / VISION_FILE, tower, tower.items())
         parts["vision"]["init_args"] |= {"weights": f"./{VISION_FILE}", "cache_folder": None}
     region_tower = {
         name.removeprefix("regions.encoder."): tensor
@@ -141,9 +140,7 @@ def _write_model(run: Run, model: VisualLanguageModel, folder: Path, dtype: torc
         if place_of(name)[0] == REGIONS_FILE
     }
     if region_tower:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in region_tower.items()}, folder / REGIONS_FILE, metadata={"format": "pt"}
-        )
+        write_safetensors(folder / REGIONS_FILE, region_tower, region_tower.items())
         parts["regions"]["init_args"]["weights"] = f"./{REGIONS_FILE}"
     if parts.get("question_tokenizer"):
         model.language.load_tokenizer(parts["question_tokenizer"]).save_pretrained(folder / QUESTION_TOKENIZER)
@@ -205,7 +202,7 @@ def _write_language_folder(run: Run, model: VisualLanguageModel, folder: Path, d
     language.config.save_pretrained(folder)
     language.generation_config.save_pretrained(folder)
     model.language.tokenizer.save_pretrained(folder)
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    write_safetensors(folder / "model.safetensors", state, state.items())
 
 
 # A tagger -------------------------------------------------------------------------------------------------------------

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from triscope.checkpoints.relative_paths import HERE
 from triscope.checkpoints.run import Run
+from triscope.checkpoints.tensor_files import write_safetensors
 from triscope.data.errors import ConfigurationError
 from triscope.data.shards import ShardSet
 from triscope.model import VisualLanguageModel
@@ -54,7 +55,8 @@ def write_naming_tagger(run: Run, model: VisualLanguageModel, folder: Path, dtyp
     bridge = model.bridges[_AGGREGATOR].state_dict()
     state = {BRIDGE + key: tensor.to(dtype).contiguous() for key, tensor in bridge.items()}
     words_VD = model.language.model.get_output_embeddings().weight.detach().contiguous()
-    save_file(state | {WORDS: words_VD}, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    tensors = state | {WORDS: words_VD}
+    write_safetensors(folder / WEIGHTS_FILE, tensors, tensors.items())
     model.language.tokenizer.save_pretrained(folder / _TOKENIZER)
     names = names_trained_on(run)
     (folder / NAMES_FILE).write_text("".join(f"{each}\n" for each in names))

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from triscope.checkpoints.tensor_files import write_safetensors
 from triscope.data.errors import ConfigurationError
 from triscope.model import VisualLanguageModel
 from triscope.version import __version__
@@ -66,7 +67,7 @@ def write_slice(state: dict[str, Tensor], folder: str | Path, manifest: dict, dt
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
     unfinished = folder / f"{SLICE_FILE}.unfinished"
-    save_file(tensors, unfinished)
+    write_safetensors(unfinished, tensors, tensors.items())
     digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
     os.replace(unfinished, folder / SLICE_FILE)
     parts = sorted({VisualLanguageModel.part_of(name) for name in tensors})

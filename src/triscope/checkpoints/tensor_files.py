@@ -105,7 +105,7 @@ class TensorFile:
 
 
 def write_safetensors(path: Path, layout: Mapping[str, Tensor], tensors: Iterable[tuple[str, Tensor]]) -> None:
-    """Write a safetensors file tensor by tensor, in whatever order they come.
+    """Write a safetensors file tensor by tensor, in whatever order they come; unlike the library's, others may read it.
 
     Args:
         path: the new file.
@@ -136,7 +136,7 @@ def write_safetensors(path: Path, layout: Mapping[str, Tensor], tensors: Iterabl
             if tensor.shape != layout[name].shape or tensor.dtype != layout[name].dtype:
                 raise ValueError(f"{path}: {name} is {_told(tensor)}, and {_told(layout[name])} in the layout")
             file.seek(first + begins[name])
-            tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tofile(file)
+            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tofile(file)
             waiting.discard(name)
     if waiting:
         raise ValueError(f"{path}: {len(waiting)} tensors never came, the first of them {sorted(waiting)[0]}")
