@@ -9,7 +9,8 @@ Local letters: w words of a thing.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -85,8 +86,11 @@ class NamingStage(Stage):
         longest = max(1, *(len(words) for cells in said for words in cells))
         return torch.tensor([[words + [NO_WORD] * (longest - len(words)) for words in cells] for cells in said])
 
-    def _encode(self, text: str) -> list[int]:
-        return self.tokenizers().language.encode(text, add_special_tokens=False)
+    @cached_property
+    def _encode(self) -> Callable[[str], list[int]]:
+        """Ids of a text, encoded the first time only: few words are said often, and a tokenizer takes its time."""
+        language = self.tokenizers().language
+        return cache(lambda text: language.encode(text, add_special_tokens=False))
 
     def _spoken(self, thing: dict[str, Any]) -> list[int]:
         """Ids of a thing's size, colour and name, and of the squares it begins and ends at, where boxes are written so."""
