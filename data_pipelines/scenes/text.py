@@ -100,17 +100,16 @@ def _scene_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
     scene = compose(rng, split)
     prefix = told(scene, rng.choice(SCENE_BOARDS), rng) + _tag_sentence(scene, rng)
     asked = ask(scene, rng) + ask(scene, rng, [task for task in TASKS if task != "caption"])
-    turns = list(dict.fromkeys([*_lookups(scene, rng), *(conversation.turns[0] for conversation in asked)]))
+    turns = _without_hints([*_lookups(scene, rng), *dict.fromkeys(conversation.turns[0] for conversation in asked)])
     rng.shuffle(turns)
-    first, *others = (_with_boxes(turn, scene.things) for turn in _without_hints(turns)[:MOST_TURNS])
+    first, *others = (_with_boxes(turn, scene.things) for turn in turns[:MOST_TURNS])
     return Turn(f"{prefix}{first.prompt}", first.answers), *others
 
 
 def _lookups(scene: Scene, rng: random.Random) -> list[Turn]:
     """Short questions for what is there, how often, and where, so that a text practises much more than it tells."""
-    names = list(dict.fromkeys(thing.name for thing in scene.things))
-    existence = [(name, "yes") for name in names] + [(scene.absent_name(rng), "no") for _ in names]
-    turns = [Turn(f"Any {name}?", (answer,)) for name, answer in existence]
+    existence = {rng.choice(scene.things).name: "yes", scene.absent_name(rng): "no"}
+    turns = [Turn(f"Any {name}?", (answer,)) for name, answer in existence.items()]
     turns += [Turn(f"How many {what}?", (str(count),)) for what, count in _counts(scene, rng).items()]
     return turns + [_link(scene, number, rng) for number in range(1, 1 + len(scene.things))]
 
@@ -135,7 +134,7 @@ def _link(scene: Scene, number: int, rng: random.Random) -> Turn:
 
 
 def _without_hints(turns: list[Turn]) -> list[Turn]:
-    """Turns in which no thing's name and place are brought together twice: the second need not be looked up."""
+    """Turns in which no thing's name and place are brought together twice: the second need not be looked up. The last stays."""
     kept: list[Turn] = []
     linked: set[tuple[str, str]] = set()
     for turn in reversed(turns):
