@@ -2,14 +2,15 @@
 
 The paper starts from BLIP-2's Q-Former, which has learned what to tell of a picture from 129 million of them. A small model has
 no such start, and through a language model that does not know the bridge's tokens yet it learns nothing for long. So each token
-is read by the language model's own output embeddings, which costs no pass through it. This stage is ours; no paper has it.
+is read by the language model's own output embeddings, and drawn to the sum of the input embeddings of what it is to say, which
+costs no pass through the language model. This stage is ours; no paper has it.
 
 Local letters: w words of a thing.
 """
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any
 
@@ -49,32 +50,36 @@ class NamingStage(Stage):
         """The sum of the losses of all cells; divided by the named cells of the whole step in `on_before_optimizer_step`."""
         row_I, image_I = _first_rows(batch)
         features_LIPV = self.model.vision(batch.pixels_ICHW)  # type: ignore[misc]  # a model with bridges has one
-        embeddings_VD = whole(self.model.language.model.get_output_embeddings().weight).detach()
-        total, named = embeddings_VD.new_zeros(()), 0
+        language = self.model.language.model
+        read_VD = whole(language.get_input_embeddings().weight).detach()
+        said_VD = whole(language.get_output_embeddings().weight).detach()
+        total, named = said_VD.new_zeros(()), 0
         bridges: Any = self.model.bridges.items()
         for name, bridge in bridges:
             words_IQw = self.words_to_say(batch, row_I, image_I, bridge.tokens).to(self.device)
+            is_named_IQ = words_IQw[:, :, 0] != self._encode(NOTHING)[0]
             tokens_IQD = bridge(features_LIPV, row_I, image_I, batch.question_ids_BS, batch.question_valid_BS)
-            logits_MV, words_Mw, is_named_M = _readings(tokens_IQD, words_IQw, embeddings_VD, self._encode(NOTHING))
-            loss = (naming_losses(logits_MV, words_Mw) * torch.where(is_named_M, 1.0, EMPTY_WEIGHT)).sum()
-            total, named = total + loss, named + int(is_named_M.sum())
+            logits_IQV = said_words(tokens_IQD, said_VD)
+            losses_IQ = naming_losses(logits_IQV, words_IQw) + phrase_errors(tokens_IQD, words_IQw, read_VD)
+            loss = (losses_IQ * torch.where(is_named_IQ, 1.0, EMPTY_WEIGHT)).sum()
+            total, named = total + loss, named + int(is_named_IQ.sum())
             if self._is_logged_step:
-                self.log(f"train/loss_{name}", loss.detach() / is_named_M.sum().clamp(min=1))
-                self.log(f"train/words_{name}", found_words(logits_MV[is_named_M], words_Mw[is_named_M]))
+                self.log(f"train/loss_{name}", loss.detach() / is_named_IQ.sum().clamp(min=1))
+                self.log(f"train/words_{name}", found_words(logits_IQV[is_named_IQ], words_IQw[is_named_IQ]))
         self.supervised_tokens += named
         if self._is_logged_step:
             self.log("train/loss", total.detach() / max(named, 1), prog_bar=True)
         return total
 
     def words_to_say(self, batch: Batch, row_I: Tensor, image_I: Tensor, tokens: int) -> Tensor:
-        """Ids of the words that each token of each image is to say, `NO_WORD` behind the last (I, Q, w).
+        """Ids of the words that each token of each image is to say, `NOTHING` or those of a thing, `NO_WORD` behind (I, Q, w).
 
         Args:
             batch: rows, which know the things in their images.
             row_I, image_I: images, each with a row that shows it.
             tokens: Q.
         """
-        side = math.isqrt(tokens)
+        side, nothing = math.isqrt(tokens), self._encode(NOTHING)
         place_N, shown = batch.place_N.tolist(), list(zip(batch.pair_row_N.tolist(), batch.pair_image_N.tolist(), strict=True))
         said: list[list[list[int]]] = []
         for row, image in zip(row_I.tolist(), image_I.tolist(), strict=True):
@@ -82,8 +87,8 @@ class NamingStage(Stage):
             things = [thing for thing in _objects(batch, row) if thing.get("image", 0) == number]
             spoken = [self._spoken(thing) for thing in things]
             covering = covering_things([thing["box"] for thing in things], side)
-            said.append([[]] * (tokens - side**2) + [[] if thing is None else spoken[thing] for thing in covering])
-        longest = max(1, *(len(words) for cells in said for words in cells))
+            said.append([nothing] * (tokens - side**2) + [nothing if thing is None else spoken[thing] for thing in covering])
+        longest = max(len(words) for cells in said for words in cells)
         return torch.tensor([[words + [NO_WORD] * (longest - len(words)) for words in cells] for cells in said])
 
     @cached_property
@@ -101,16 +106,32 @@ class NamingStage(Stage):
         return list(dict.fromkeys(token for word in words for token in self._encode(word)))
 
 
-def naming_losses(logits_MV: Tensor, words_Mw: Tensor) -> Tensor:
-    """Mean negative log-likelihood of each token's words (M,), float32.
+def naming_losses(logits_IQV: Tensor, words_IQw: Tensor) -> Tensor:
+    """Mean negative log-likelihood of each token's words (I, Q), float32.
 
     Args:
-        logits_MV: what the tokens say.
-        words_Mw: ids of the words that they are to say, `NO_WORD` elsewhere.
+        logits_IQV: what the tokens say.
+        words_IQw: ids of the words that they are to say, `NO_WORD` behind the last.
     """
-    is_word_Mw = words_Mw != NO_WORD
-    likelihood_Mw = F.log_softmax(logits_MV.float(), dim=-1).gather(1, words_Mw.clamp(min=0))
-    return -(likelihood_Mw * is_word_Mw).sum(1) / is_word_Mw.sum(1)
+    is_word_IQw = words_IQw != NO_WORD
+    likelihood_IQw = F.log_softmax(logits_IQV.float(), dim=-1).gather(-1, words_IQw.clamp(min=0))
+    return -(likelihood_IQw * is_word_IQw).sum(-1) / is_word_IQw.sum(-1)
+
+
+def phrase_errors(tokens_IQD: Tensor, words_IQw: Tensor, embeddings_VD: Tensor) -> Tensor:
+    """Squared distance of each token from the sum of its words (I, Q), float32; the mean square of those sums is 1.
+
+    That sum is what a language model that has read scenes as text (`triscope.components.phrases`) knows as a phrase: likely
+    words alone leave a token's length open, and it became ten times that of a phrase.
+
+    Args:
+        tokens_IQD: of a bridge.
+        words_IQw: as in `naming_losses`.
+        embeddings_VD: the language model's input embeddings.
+    """
+    is_word_IQw = words_IQw != NO_WORD
+    phrases_IQD = (embeddings_VD.float()[words_IQw.clamp(min=0)] * is_word_IQw[..., None]).sum(-2)
+    return (tokens_IQD.float() - phrases_IQD).square().sum(-1) / phrases_IQD.square().sum(-1).mean()
 
 
 def found_words(logits_MV: Tensor, words_Mw: Tensor) -> Tensor:
@@ -119,23 +140,6 @@ def found_words(logits_MV: Tensor, words_Mw: Tensor) -> Tensor:
     order_MV = logits_MV.argsort(dim=1, descending=True).argsort(dim=1)  # place of every word
     is_found_Mw = order_MV.gather(1, words_Mw.clamp(min=0)) < is_word_Mw.sum(1, keepdim=True)
     return (is_found_Mw & is_word_Mw).sum() / is_word_Mw.sum().clamp(min=1)
-
-
-def _readings(
-    tokens_IQD: Tensor, words_IQw: Tensor, embeddings_VD: Tensor, nothing: Sequence[int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens over the board as the language model's output reads them.
-
-    Returns:
-        Logits (M, V), words to say (M, w), and whether there is a thing to name (M,).
-    """
-    logits_IQV = said_words(tokens_IQD, embeddings_VD)
-    words_Mw = words_IQw[:, -logits_IQV.shape[1] :].flatten(0, 1)
-    is_named_M = words_Mw[:, 0] != NO_WORD
-    empty_w = words_Mw.new_full((max(words_Mw.shape[1], len(nothing)),), NO_WORD)
-    empty_w[: len(nothing)] = torch.tensor(nothing)
-    words_Mw = F.pad(words_Mw, (0, len(empty_w) - words_Mw.shape[1]), value=NO_WORD)
-    return logits_IQV.flatten(0, 1), torch.where(is_named_M[:, None], words_Mw, empty_w), is_named_M
 
 
 def _first_rows(batch: Batch) -> tuple[Tensor, Tensor]:
