@@ -82,7 +82,7 @@ def test_tokens_come_to_name_what_the_picture_shows_and_the_frozen_base_stays(ba
         encode = stage.tokenizers().language.encode
         assert said_NQ.tolist() == [[encode(word, add_special_tokens=False)[0] for word in words] for words in to_say]
         words_VD = stage.model.language.model.get_input_embeddings().weight
-        assert phrase_errors(tokens_NQD, said_NQ[:, :, None], words_VD)[:, extra:].max() < 0.4
+        assert phrase_errors(tokens_NQD, said_NQ[:, :, None], words_VD)[:, extra:].max() < 0.9  # 3 and more before training
 
 
 def test_each_token_is_to_name_the_thing_over_its_cell(base, tmp_path):

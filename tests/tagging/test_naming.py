@@ -18,8 +18,8 @@ def test_a_score_is_the_likelihood_of_a_name_s_words_in_the_cell_that_says_them_
     (tmp_path / "names.txt").write_text("\n".join(("dog", "the dog", *NAMES[2:])))
     tagger = built(file)
     none, image_I = torch.zeros(2, 0, dtype=torch.long), torch.arange(2)
-    tokens_IQD = tagger.bridge(tagger.vision(SEEN), image_I, image_I, none, none.bool())[:, 1:]  # without the class token
-    logits_IQV = tokens_IQD @ tagger.words_VD.T * 8 / tagger.words_VD.square().sum(1).mean()
+    tokens_IQD = tagger.bridge(tagger.vision(SEEN), image_I, image_I, none, none.bool())
+    logits_IQV = tokens_IQD @ tagger.words_VD.T * 32 / tagger.words_VD.square().sum(1).mean()
     likelihood_IQV = logits_IQV.softmax(-1)
     vocabulary = json.loads((tmp_path / "tokenizer" / "tokenizer.json").read_text())["model"]["vocab"]
     dog_IQ, the_IQ = likelihood_IQV[..., vocabulary["dog"]], likelihood_IQV[..., vocabulary["the"]]

@@ -73,6 +73,9 @@ def write_naming(folder: Path, thresholds: tuple[float, ...] | None = (0.5,) * l
     bridge = AggregatorBridge(tower.width, WORD_WIDTH, tower.patches, **AGGREGATOR)
     for parameter in [*tower.parameters(), *bridge.parameters()]:
         torch.nn.init.normal_(parameter, std=0.4)  # so that pictures differ
+    with torch.no_grad():
+        bridge.projector[-1].weight.mul_(0.25)  # so that more than one word is likely
+        bridge.projector[-1].bias.mul_(0.25)
     save_file(tower.tower.state_dict(), folder / "tower.safetensors")
     tokenizer = word_tokenizer()
     tokenizer.save_pretrained(folder / "tokenizer")
