@@ -122,7 +122,7 @@ def phrase_errors(tokens_IQD: Tensor, words_IQw: Tensor, embeddings_VD: Tensor) 
     """Squared distance of each token from the sum of its words (I, Q), float32; the mean square of those sums is 1.
 
     That sum is what a language model that has read scenes as text (`triscope.components.phrases`) knows as a phrase: likely
-    words alone leave a token's length open, and it became ten times that of a phrase.
+    words alone leave a token's length open, and it became many times that of a phrase.
 
     Args:
         tokens_IQD: of a bridge.
