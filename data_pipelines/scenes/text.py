@@ -18,7 +18,7 @@ from data_pipelines.scenes.samples import SOURCE, faulty_tags
 from triscope.data.box_text import BOARD_SIDE, format_box
 from triscope.data.boxes import BoxSpace
 from triscope.data.cells import covering_things
-from triscope.data.phrases import write_phrase
+from triscope.data.phrases import NOTHING, write_phrase
 from triscope.data.prompts import HARD_PROMPT, TAG_SENTENCE
 from triscope.data.sample import MARKER, Conversation, Level, Sample, Turn
 
@@ -31,7 +31,6 @@ MISREAD = 0.05  # of a board's cells that name something: with one mistake
 TAGGED_SHARE = 0.5  # of the scenes: with the sentence of image tags, so that its words are known too
 LISTED = (6, 16)  # least and most phrases of a list, those for nothing included
 TOLD_AGAIN = 2  # times at most that a list repeats a thing
-NOTHING = " ."
 BY_NAME = 0.6  # of the things that are alone of their name: asked for by it
 MOST_TURNS = 12  # of a scene: asked of a picture, a question stands alone, right behind it
 

@@ -10,9 +10,10 @@ from tests.data.tiny import ask, sample, write_shards
 from tests.tiny_model import prepare, tiny_data, tiny_model, tiny_trainer
 from triscope.data.batch import Batch
 from triscope.data.errors import ConfigurationError
+from triscope.data.phrases import NOTHING
 from triscope.data.sample import Level
 from triscope.stages import NamingStage
-from triscope.stages.naming import NO_WORD, NOTHING, found_words, naming_losses, phrase_errors
+from triscope.stages.naming import NO_WORD, found_words, naming_losses, phrase_errors
 
 LEFT, RIGHT = [0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]
 

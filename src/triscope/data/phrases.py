@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 PHRASE_BEGIN = "<phrase>"
 PHRASE_END = "</phrase>"
+NOTHING = " ."  # what stands for a token that names no thing
 SEPARATOR = "|"  # between words that running text writes without a blank; not a word itself
 
 

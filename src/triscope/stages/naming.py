@@ -24,12 +24,12 @@ from triscope.data.box_text import format_box
 from triscope.data.boxes import Box
 from triscope.data.cells import covering_things
 from triscope.data.errors import ConfigurationError
+from triscope.data.phrases import NOTHING
 from triscope.data.sample import Level
 from triscope.distributed import whole
 from triscope.stages.base import Stage
 
 EMPTY_WEIGHT = 0.15  # of the loss of a cell without a thing; there are more of them
-NOTHING = " ."  # what they say
 NO_WORD = -1
 
 
