@@ -32,7 +32,7 @@ TAGGED_SHARE = 0.5  # of the scenes: with the sentence of image tags, so that it
 LISTED = (6, 16)  # least and most phrases of a list, those for nothing included
 TOLD_AGAIN = 2  # times at most that a list repeats a thing
 BY_NAME = 0.6  # of the things that are alone of their name: asked for by it
-MOST_TURNS = 12  # of a scene: asked of a picture, a question stands alone, right behind it
+MOST_TURNS = 8  # of a scene: asked of a picture, a question stands alone, right behind it
 
 
 def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Sample]:
@@ -95,13 +95,17 @@ def listing(scene: Scene, rng: random.Random) -> str:
 
 
 def _scene_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
-    """Some of what can be asked about a scene, in any order; the scene is told before the first question."""
+    """A caption and some of what else can be asked about a scene, in any order; the scene is told before the first question."""
     scene = compose(rng, split)
     prefix = told(scene, rng.choice(SCENE_BOARDS), rng) + _tag_sentence(scene, rng)
-    asked = ask(scene, rng) + ask(scene, rng, [task for task in TASKS if task != "caption"])
+    (caption,) = ask(scene, rng, ["caption"])
+    short = [task for task in TASKS if task != "caption"]
+    asked = ask(scene, rng, short) + ask(scene, rng, short)
     turns = _without_hints([*_lookups(scene, rng), *dict.fromkeys(conversation.turns[0] for conversation in asked)])
     rng.shuffle(turns)
-    first, *others = (_with_boxes(turn, scene.things) for turn in turns[:MOST_TURNS])
+    turns = [caption.turns[0], *turns[: MOST_TURNS - 1]]
+    rng.shuffle(turns)
+    first, *others = (_with_boxes(turn, scene.things) for turn in turns)
     return Turn(f"{prefix}{first.prompt}", first.answers), *others
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from data_pipelines.scenes.album_questions import compose_album
 from data_pipelines.scenes.compose import compose, scene_generator
+from data_pipelines.scenes.questions import caption
 from data_pipelines.scenes.text import (
     AGGREGATOR,
     ALBUM_SHARE,
@@ -124,8 +125,16 @@ def test_a_scene_is_asked_about_in_any_order_and_never_at_greater_length_than_mo
     assert len(first) > 10
 
 
+def test_every_scene_is_asked_once_for_its_caption():
+    for index, sample in enumerate(text_samples(0, "train", 0, 200)):
+        rng = scene_generator(0, "train/text", index)
+        if rng.random() >= ALBUM_SHARE:
+            answers = [turn.answers[0] for turn in sample.conversations[0].turns]
+            assert answers.count(caption(compose(rng, "train").things)) == 1
+
+
 def test_short_questions_for_what_is_there_are_answered_yes_as_often_as_no():
-    turns = [turn for sample in text_samples(0, "train", 0, 400) for turn in sample.conversations[0].turns]
+    turns = [turn for sample in text_samples(0, "train", 0, 1200) for turn in sample.conversations[0].turns]
     answers = Counter(turn.answers[0] for turn in turns if re.search(r"Any [^?]*\?$", turn.prompt))
     assert answers.total() > 500
     assert abs(answers["yes"] - answers["no"]) < 4 * answers.total() ** 0.5
