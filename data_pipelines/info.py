@@ -6,6 +6,7 @@ from statistics import median
 
 from tqdm import tqdm
 
+from triscope.data.sample import MARKER
 from triscope.data.shards import ShardSet
 
 MOST_COMMON = 8  # answers shown of each task
@@ -31,7 +32,7 @@ def info(folder: Path) -> str:
         widths += [image.width for image in sample.images]
         heights += [image.height for image in sample.images]
         for conversation in sample.conversations:
-            answers[conversation.task].update(turn.answers[0] for turn in conversation.turns)
+            answers[conversation.task].update(_said(turn.answers[0]) for turn in conversation.turns)
     counts = shards.counts
     megabytes = sum(shard.bytes for shard in shards.shards) / 1e6
     lines = [
@@ -55,6 +56,11 @@ def _listed(counts: Counter[str], most: int | None = None) -> str:
     listed = ", ".join(f"{_short(name)} {count}" for name, count in counts.most_common(most))
     left = len(counts) - (most or len(counts))
     return listed + (f", and {left} more" if left > 0 else "")
+
+
+def _said(answer: str) -> str:
+    """The answer; the number of a region says nothing by itself."""
+    return MARKER.sub("a box", answer)
 
 
 def _short(text: str) -> str:

@@ -93,7 +93,7 @@ class CocoInstances(CocoSource):
             unit = box.to(BoxSpace.UNIT, *draft.sizes[0])
             objects.append({"name": name, "box": [round(corner, 5) for corner in unit.corners]})
             if _is_tiny(unit):
-                draft.drop("box_tiny", f"{annotation}: {box.corners}")
+                draft.drop("box_tiny", f"{annotation}: {box}")
                 continue
             region = draft.region(box)
             draft.ask("recognition", Level.REGION, [name], region=region)

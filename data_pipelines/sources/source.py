@@ -121,7 +121,7 @@ class Draft:
             inside.check(width, height, annotation)
         except BadSampleError:
             reason = "box_outside_picture" if box.area > 0 else "box_without_area"
-            self.fault(reason, f"{annotation}: {box.corners} of {width}x{height}")
+            self.fault(reason, f"{annotation}: {box} of {width}x{height}")
             return None
         return inside
 

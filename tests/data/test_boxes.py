@@ -76,6 +76,10 @@ def test_overlap_is_shared_area_over_joint_area() -> None:
     assert intersection_over_union(first, Box(0.5, 0.5, 1, 1)) == 0
 
 
+def test_a_box_is_told_without_the_noise_of_its_arithmetic() -> None:
+    assert str(Box.from_xywh(601.86, 216.64, 16.72, 5.42, BoxSpace.PIXELS)) == "(601.86, 216.64, 618.58, 222.06)"
+
+
 def test_boxes_of_different_spaces_are_not_compared() -> None:
     with pytest.raises(ValueError, match="pixels and one in unit"):
         intersection_over_union(BOX, Box(0, 0, 1, 1))

@@ -14,5 +14,6 @@ def test_counts_sizes_and_commonest_answers_are_told(tmp_path: Path) -> None:
     assert "levels image 3, region 3" in lines
     assert "sources made up 3" in lines
     assert "width 64 to 64, median 64" in lines
+    assert "pointing 3 a box 3" in lines
     assert "regions 2 to 2, median 2 a sample" in lines
     assert "caption 3 a <dog> & a cat 3" in lines

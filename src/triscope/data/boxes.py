@@ -45,6 +45,10 @@ class Box:
         """(x1, y1, x2, y2) in the box's own space."""
         return self.x1, self.y1, self.x2, self.y2
 
+    def __str__(self) -> str:
+        """The corners for people, as in `(601.86, 216.64, 618.58, 222.06)`."""
+        return f"({', '.join(f'{corner:g}' for corner in self.corners)})"
+
     @property
     def area(self) -> float:
         """Area in the square of the box's own unit."""
@@ -95,7 +99,7 @@ class Box:
         if not (self.x1 < self.x2 and self.y1 < self.y2):
             raise BadSampleError(
                 where,
-                found=f"box {self.corners} ({self.space})",
+                found=f"box {self} ({self.space})",
                 expected="x1 < x2 and y1 < y2",
                 remedy="order the corners as left, top, right, bottom; leave out boxes without area",
             )
@@ -104,7 +108,7 @@ class Box:
         if outside > tolerance:
             raise BadSampleError(
                 where,
-                found=f"box {self.corners} ({self.space})",
+                found=f"box {self} ({self.space})",
                 expected=f"a box inside the picture, 0 to {right:g} across and 0 to {bottom:g} down",
                 remedy="check the box's space (pixels, unit, thousandths) and the picture's size, or clip it",
             )

@@ -208,7 +208,7 @@ class Sample:
             yield BadSampleError(where, f"image {region.image}", f"0 to {len(self.images) - 1}", "count images from 0")
             return
         if not all(math.isfinite(corner) for corner in region.box.corners):
-            yield BadSampleError(where, f"box {region.box.corners}", "four finite numbers", "leave the region out")
+            yield BadSampleError(where, f"box {region.box}", "four finite numbers", "leave the region out")
             return
         image = self.images[region.image]
         try:

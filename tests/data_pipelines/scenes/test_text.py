@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from data_pipelines.scenes.album_questions import compose_album
-from data_pipelines.scenes.compose import compose, scene_generator
+from data_pipelines.scenes.compose import PICTURE_SIDE, compose, scene_generator
 from data_pipelines.scenes.questions import caption
 from data_pipelines.scenes.text import (
     AGGREGATOR,
@@ -23,6 +23,7 @@ from data_pipelines.scenes.text import (
     text_samples,
 )
 from triscope.data.box_text import parse_box
+from triscope.data.boxes import BoxSpace, intersection_over_union
 from triscope.data.phrases import NOTHING, PHRASE_BEGIN, PHRASE_END
 
 PHRASE = re.compile(f"{PHRASE_BEGIN}.*?{PHRASE_END}")
@@ -147,3 +148,13 @@ def test_squares_lie_over_the_thing(split):
             box = parse_box(squares(thing), "squares")
             assert box is not None
             assert max(abs(a - b / 224) for a, b in zip(box.corners, thing.box, strict=True)) <= 1 / 32 + 1e-6
+
+
+def test_boxes_in_squares_are_good_for_pointing_but_not_for_a_mean_iou_of_one():
+    """The README tells the figures, as the best that a model which writes squares can do."""
+    things = [thing for index in range(400) for thing in compose(scene_generator(0, "test", index), "test").things]
+    read = [parse_box(squares(thing), "squares") for thing in things]
+    true = [thing.pixel_box.to(BoxSpace.UNIT, PICTURE_SIDE, PICTURE_SIDE) for thing in things]
+    overlaps = [intersection_over_union(box, best) for box, best in zip(read, true, strict=True) if box]
+    assert sum(overlaps) / len(things) == pytest.approx(0.746, abs=0.01)
+    assert sum(overlap >= 0.5 for overlap in overlaps) / len(things) == pytest.approx(0.992, abs=0.01)
