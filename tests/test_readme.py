@@ -11,7 +11,8 @@ from PIL import Image
 from data_pipelines.__main__ import _parser as data_pipelines_parser
 from tests.conftest import REPOSITORY
 from tests.documents import DOCUMENTS, blocks, commands, section
-from triscope.app.ask import predict_arguments
+from triscope.app import ask
+from triscope.app.answerer import predict_arguments
 from triscope.cli import TriscopeCLI, main
 from triscope.data.sample import Sample
 from triscope.data.shards import ShardSet
@@ -91,12 +92,10 @@ def test_data_pipelines_takes_the_arguments(words):
 
 
 @pytest.mark.parametrize("words", [param for command in LIGHTNING for param in commands_of("triscope", command)])
-def test_training_and_evaluation_take_the_arguments(words, request, tmp_path):
+def test_training_and_evaluation_take_the_arguments(words, request):
     command = request.node.callspec.id.split()[1]
     if "--picture" in words:
-        photo = tmp_path / "photo.jpg"
-        Image.new("RGB", (8, 8)).save(photo)
-        words = predict_arguments([str(photo) if word == "photo.jpg" else word for word in words], tmp_path / "shards")[1:]
+        words = predict_arguments(ask.parser().parse_known_args(words)[1])[1:]
     # A run's configuration is that of its recipe: it is there once the recipe was run.
     words = [re.sub(r"^runs/(\w+)/config.yaml$", r"conf/recipe/\1.yaml", word) for word in words if word != "--plan"]
     # So is a model folder, once it was imported or exported.

@@ -1,107 +1,70 @@
-import json
+"""Questions on the command line, answered by a tiny real model; the released parts are asked in tests/test_weights.py."""
+
+from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image as Picture
 
-from tests.tagging.tiny_taggers import NAMES, built, write_naming, write_open_clip, write_ram
-from triscope.app.ask import ANSWERING, DEMO_TAGGER, guess_level, predict_arguments
+from tests.data.tiny import jpeg
+from tests.evaluation.test_tasks import row
+from tests.tiny_model import fit_arguments, prepare, write_tiny_shards
+from triscope.app.ask import drawn, main, read_question, said
+from triscope.data.boxes import Box
 from triscope.data.errors import BadSampleError, ConfigurationError
-from triscope.data.sample import Level
-from triscope.data.shards import ShardSet
+from triscope.data.sample import Image, Level
+from triscope.evaluation.predictions import Prediction
+
+REGION = "<Region><L100><L200><L300><L400></Region>"
 
 
 @pytest.fixture
-def picture(tmp_path, monkeypatch):
-    """A file; where commands are run there is no demo."""
-    monkeypatch.chdir(tmp_path)
-    Image.new("RGBA", (40, 30), "red").save(tmp_path / "red.png")
+def picture(tmp_path: Path) -> str:
+    Picture.new("RGB", (40, 30), "red").save(tmp_path / "red.png")
     return str(tmp_path / "red.png")
 
 
-def test_every_question_is_asked_about_every_picture(picture, tmp_path):
-    asked = ["--picture", picture, "--picture", picture, "--question", "What?", "--question", "Where?"]
-    predict_arguments(asked, tmp_path / "set")
-    samples = [raw.parse() for raw in ShardSet.open(tmp_path / "set")]
-    assert len(samples) == 2
-    for sample, _ in samples:
-        assert [conversation.turns[0].prompt for conversation in sample.conversations] == ["What?", "Where?"]
-        assert (sample.images[0].width, sample.images[0].height) == (40, 30)
+def test_every_question_is_asked_about_every_picture_and_answered_in_a_line(picture, tmp_path, capsys):
+    write_tiny_shards(prepare(tmp_path) / "shards")
+    Picture.new("RGB", (20, 10)).save(tmp_path / "black.png")
+    model = fit_arguments(tmp_path, str(tmp_path / "shards"), tmp_path / "run")[1:]
+    shown = ["--picture", picture, "--picture", str(tmp_path / "black.png")]
+    main([*model, *shown, "--question", "What is this?", "--question", f"Is {REGION} it?"])
+    lines = capsys.readouterr().out.splitlines()
+    for (told, first, second), size in zip((lines[:3], lines[3:]), ("red.png: 40x30", "black.png: 20x10"), strict=True):
+        assert f"{size}, tags off" in told
+        assert first.startswith("What is this? -> ") and second.startswith(f"Is {REGION} it? -> ")
 
 
-def test_the_parts_of_the_demo_answer_unless_a_recipe_is_named(picture, tmp_path):
-    asked = ["--picture", picture, "--question", "What?"]
-    usual = predict_arguments(asked, tmp_path / "first")
-    assert usual[: len(ANSWERING) + 1] == ["predict", *ANSWERING]
-    assert json.loads(usual[-1]) == {"questions": str(tmp_path / "first")}
-    mine = predict_arguments([*asked, "-c", "mine.yaml"], tmp_path / "second")
-    assert mine[:3] == ["predict", "-c", "mine.yaml"] and not {*ANSWERING[1::2]} & {*mine}
+def test_a_box_in_an_answer_is_told_in_pixels_of_the_picture():
+    pointed = Prediction(row("a:0", "pointing"), "[k3,o5]", Box(0.625, 0.1875, 0.9375, 0.375))
+    assert said(pointed, Image("0.jpg", 160, 320)) == "[k3,o5], box 100,60,150,120 (pixels of 160x320)"
+    assert said(Prediction(row("a:0", "caption"), "a dog\nand a cat"), Image("0.jpg", 160, 320)) == "a dog and a cat"
 
 
-@pytest.mark.parametrize("write", [write_ram, write_open_clip, write_naming], ids=["ram", "open_clip", "naming"])
-def test_a_new_picture_is_tagged_by_the_configured_tagger(write, picture, tmp_path, capsys):
-    tagger = write(tmp_path, thresholds=(0.0, 1.0, 0.0, 1.0, 1.0))
-    predict_arguments(["--picture", picture, "--question", "What?", "--tagger", str(tagger)], tmp_path / "set")
-    ((sample, contents),) = [raw.parse() for raw in ShardSet.open(tmp_path / "set")]
-    alone = built(tagger)
-    (expected,) = alone.tags(alone.pixels(contents[0], sample.images[0], "")[None])
-    assert sample.images[0].tags == expected
-    assert [tag.name for tag in expected] == [alone.vocabulary.names[0], NAMES[2]]
-    assert f"red.png: tags {expected[0].name} {expected[0].score:.2f}, grass" in capsys.readouterr().out
+def test_boxes_asked_about_and_said_are_drawn_into_the_picture():
+    asked = row("a:0", "pointing", regions=(Box(0.5, 0.5, 0.9, 0.9),), region_images=(0,))
+    picture = drawn(jpeg(width=100, height=100), [Prediction(asked, "[b1,c2]", Box(0.1, 0.1, 0.4, 0.4))])
+    assert [picture.getpixel(corner) for corner in ((10, 10), (50, 50))] == [(255, 23, 68), (41, 121, 255)]
 
 
-def test_without_a_tagger_it_is_said_that_there_are_no_tags(picture, tmp_path, capsys):
-    predict_arguments(["--picture", picture, "--question", "What?"], tmp_path / "off")
-    ((sample, _),) = [raw.parse() for raw in ShardSet.open(tmp_path / "off")]
-    assert sample.images[0].tags == ()
-    assert "red.png: tags off, for no tagger is given (--tagger" in capsys.readouterr().out
-    none = write_ram(tmp_path, thresholds=(1.0,) * len(NAMES))
-    predict_arguments(["--picture", picture, "--question", "What?", "--tagger", str(none)], tmp_path / "none")
-    assert "red.png: no tag: none of 5 names is above its threshold" in capsys.readouterr().out
-
-
-def test_the_demo_s_tagger_tags_where_no_recipe_is_named(picture, tmp_path, capsys):
-    folder = tmp_path / DEMO_TAGGER
-    folder.mkdir(parents=True)
-    write_ram(folder, thresholds=(0.0, 1.0, 1.0, 1.0, 1.0)).rename(folder / "tagger.yaml")
-    asked = ["--picture", picture, "--question", "What?"]
-    predict_arguments(asked, tmp_path / "first")
-    assert "red.png: tags dog 0." in capsys.readouterr().out
-    predict_arguments([*asked, "-c", "mine.yaml"], tmp_path / "second")
-    assert "red.png: tags off" in capsys.readouterr().out
-
-
-def test_a_region_in_the_published_form_becomes_a_box_of_the_picture(picture, tmp_path):
-    region = "<Region><L100><L200><L300><L400></Region>"
-    asked = ["--picture", picture, "--question", f"What is {region}?", "--question", f"Is {region} in {region}?"]
-    predict_arguments(asked, tmp_path / "set")
-    ((sample, _),) = [raw.parse() for raw in ShardSet.open(tmp_path / "set")]
-    prompts = [conversation.turns[0].prompt for conversation in sample.conversations]
-    assert prompts == ["What is <region:1>?", "Is <region:2> in <region:3>?"]
-    assert [conversation.level for conversation in sample.conversations] == [Level.REGION] * 2
-    assert {region.box.corners for region in sample.regions} == {(0.1, 0.2, 0.3, 0.4)}
+def test_a_region_in_the_published_form_becomes_a_box_of_the_picture():
+    conversation, regions = read_question(f"Is {REGION} in {REGION}?", None)
+    assert conversation.turns[0].prompt == "Is <region:1> in <region:2>?" and conversation.level is Level.REGION
+    assert [region.box.corners for region in regions] == [(0.1, 0.2, 0.3, 0.4)] * 2
+    assert read_question("Where is the dog?", Level.IMAGE)[0].level is Level.IMAGE
     with pytest.raises(BadSampleError, match="whole regions"):
-        predict_arguments(["--picture", picture, "--question", "What is <Region>?"], tmp_path / "broken")
+        read_question("What is <Region>?", None)
 
 
 @pytest.mark.parametrize(
-    ("question", "level"),
+    ("asked", "told"),
     [
-        ("Where is the dog?", Level.REGION),
-        ("Find the cat.", Level.REGION),
-        ("What is at [10,20,30,40]?", Level.REGION),
-        ("What does the picture show?", Level.IMAGE),
-        ("Is there a dog?", Level.IMAGE),
+        ([], "Add --question"),
+        (["--question", "What?", "--picture", "nowhere.jpg"], r"nowhere\.jpg"),
+        (["--question", "What?", "--draw", "out.tiff"], r"a file that ends in \.png"),
+        (["--question", "What?", "--draw", "out.png", "--picture", "other.jpg"], "found 2 pictures; expected one"),
     ],
 )
-def test_questions_about_places_are_of_the_region_level(question, level):
-    assert guess_level(question) is level
-
-
-def test_no_question_and_no_picture_are_told(picture, tmp_path):
-    with pytest.raises(ConfigurationError, match="Add --question"):
-        predict_arguments(["--picture", picture], tmp_path / "a")
-    with pytest.raises(ConfigurationError, match=r"nowhere\.jpg"):
-        predict_arguments(["--picture", "nowhere.jpg", "--question", "What?"], tmp_path / "b")
-    (tmp_path / "text.jpg").write_text("no picture")
-    with pytest.raises(ConfigurationError, match=r"text\.jpg"):
-        predict_arguments(["--picture", str(tmp_path / "text.jpg"), "--question", "What?"], tmp_path / "c")
+def test_a_mistake_is_told_before_the_model_is_read(picture, asked, told):
+    with pytest.raises(ConfigurationError, match=told):
+        main(["--picture", picture, *asked])

@@ -110,6 +110,13 @@ def test_a_mistake_is_told_and_the_talk_goes_on(talk, line, told):
     assert after.startswith("#1: 20,10,60,50")
 
 
+def test_a_picture_that_cannot_be_read_is_told_and_the_talk_goes_on(talk, monkeypatch):
+    talk("/picture a.png")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    refused, after = talk("/picture b.png", "/box 20,10,60,50")
+    assert "decompression bomb" in refused and after.startswith("#1: 20,10,60,50")
+
+
 def test_tags_are_shown_and_edited_and_the_model_reads_them(talk):
     _, *told = talk("/picture a.png", "/tags", "/tags dog, grass", "/tags +leash -grass", "/tags")
     assert told == ["no tags\n", "dog, grass\n", "dog, leash\n", "dog, leash\n"]

@@ -164,9 +164,9 @@ def test_a_model_folder_is_the_run_s_model_wherever_it_is_moved(run, base, tmp_p
 def test_predict_asks_a_model_folder(run, tmp_path, capsys):
     main(["export", str(run), "--out", str(tmp_path / "model"), "--to", "model"])
     (tmp_path / "photo.jpg").write_bytes(jpeg())
-    asked = ["--picture", str(tmp_path / "photo.jpg"), "--question", "What is this?", "--run.folder", str(tmp_path / "run")]
-    main(["predict", "-c", str(tmp_path / "model"), *asked, "--data.workers", "0"])
-    assert "What is this?\n  -> " in capsys.readouterr().out
+    asked = ["--picture", str(tmp_path / "photo.jpg"), "--question", "What is this?"]
+    main(["predict", "-c", str(tmp_path / "model"), *asked])
+    assert "What is this? -> " in capsys.readouterr().out
 
 
 # LoRA -----------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 """A model that answers questions about pictures as they come: the stage and the data of a recipe, without a run."""
 
+import json
+import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,8 @@ from typing import Any
 import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.cli import LightningCLI
+from transformers.utils import logging as transformers_logging
 
-from triscope.app.ask import ANSWERING, names_a_recipe
 from triscope.checkpoints.folder import folders_as_recipes
 from triscope.checkpoints.slices import read_slice
 from triscope.cli import TriscopeCLI
@@ -22,7 +25,26 @@ from triscope.data.sample import Sample
 from triscope.evaluation.predictions import Prediction
 from triscope.stages import Stage
 
+RELEASED = Path("weights/lion_micro")  # of the repository: trained by the demo's own command, at length
+RELEASED_PARTS = {  # they answer where no recipe is named
+    "checkpoint": str(RELEASED),
+    "parts": ["qformer", "aggregator", "adapter_image", "adapter_region", "router", "soft_prompt"],
+}
+ANSWERING = (
+    *("-c", "conf/recipe/lion_3_mixture.yaml", "-c", "conf/recipe/on_scenes.yaml", "--trainer.accelerator", "auto"),
+    *("--model.init_args.model", "conf/model/lion_micro.yaml", "--model.init_args.warm_start", json.dumps([RELEASED_PARTS])),
+)
 SMALL_PARAMETERS = 1_000_000_000
+
+
+def names_a_recipe(arguments: Sequence[str]) -> bool:
+    """Whether a command line says which model answers; otherwise the released parts do."""
+    return bool({"-c", "--config"} & set(arguments))
+
+
+def predict_arguments(arguments: Sequence[str]) -> list[str]:
+    """Those of LightningCLI's `predict` for a model that is asked; without `-c`, the released parts answer."""
+    return ["predict", *(() if names_a_recipe(arguments) else ANSWERING), *arguments]
 
 
 @dataclass(frozen=True)
@@ -44,12 +66,11 @@ class Answerer:
         Raises:
             ConfigurationError: the recipe's parts or the checkpoint do not fit, or are not there.
         """
-        recipe = () if names_a_recipe(arguments) else ANSWERING
-        with folders_as_recipes(["predict", *recipe, *arguments]) as opened, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")  # they are the caller's, rightly
-            command = _Opened(opened)
-        stage, trainer = command.model, command.trainer
-        stage.configure_model()
+        with _quietly():
+            with folders_as_recipes(predict_arguments(arguments)) as opened:
+                command = _Opened(opened)
+            stage, trainer = command.model, command.trainer
+            stage.configure_model()
         if checkpoint := command.config["predict"].get("ckpt_path"):
             _fill(stage, checkpoint)
         stage.to(trainer.strategy.root_device).eval()
@@ -104,6 +125,22 @@ class Answerer:
             f"The language model has {language / 1e6:,.1f} million parameters: that is tiny. Expect short answers about what it "
             "was trained on, and many that are wrong."
         )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without notices, advice and progress bars of the libraries, which would stand before the answers."""
+    bars = transformers_logging.is_progress_bar_enabled()
+    logging.disable(logging.INFO)
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")  # they are the caller's, rightly
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+        if bars:
+            transformers_logging.enable_progress_bar()
 
 
 class _Opened(TriscopeCLI):

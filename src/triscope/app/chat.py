@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from triscope.app.answerer import Answerer
-from triscope.app.ask import UNKNOWN, guess_level, read_picture, said, tagger_of, tags_of
+from triscope.app.pictures import in_pixels, look_at, tagger_of, told
+from triscope.app.questions import UNKNOWN, guess_level
 from triscope.arguments import Parser
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import ConfigurationError, TriscopeError
@@ -71,21 +72,15 @@ class Chat:
         """Look at pictures; boxes and turns of those before are forgotten."""
         if not files:
             raise ConfigurationError("/picture", "no file", "one or more", "type /picture photo.jpg")
-        read = [read_picture(file) for file in files]
-        images = [Image(f"{number}.jpg", *size) for number, (_, size) in enumerate(read)]
-        tags = [tags_of(content, image, self.tagger) for (content, _), image in zip(read, images, strict=True)]
-        self.contents = [content for content, _ in read]
-        self.images = [replace(image, tags=found) for image, found in zip(images, tags, strict=True)]
+        looked = [look_at(file, self.tagger, number) for number, file in enumerate(files)]
+        self.images, self.contents = [image for image, _ in looked], [content for _, content in looked]
         self.regions, self.earlier = [], []
-        return "\n".join(
-            f"{file}: {image.width}x{image.height}, {said(image.tags, self.tagger)}"
-            for file, image in zip(files, self.images, strict=True)
-        )
+        return "\n".join(told(file, image, self.tagger) for file, image in zip(files, self.images, strict=True))
 
     def ask(self, text: str) -> None:
         """Ask, and say the answer while it is written."""
         prompt, regions = self._with_markers(text)
-        level = self.level or (Level.REGION if "<region:" in prompt else guess_level(prompt))
+        level = self.level or guess_level(prompt)
         turns = (*self.earlier[len(self.earlier) - self.turns_shown :], Turn(prompt, (UNKNOWN,)))
         talk = (Conversation("chat", level, turns),)
         asked = Sample("chat", tuple(self.images), talk, tuple(regions), source="chat")
@@ -93,7 +88,7 @@ class Chat:
         self.asked, self.regions = asked, regions
         self.say("\n")
         if prediction.box is not None and self.images:
-            self.say(f"  box {_pixels(prediction.box, self.images[0])}  {write_region(prediction.box)}\n")
+            self.say(f"  box {in_pixels(prediction.box, self.images[0])}  {write_region(prediction.box)}\n")
         if prediction.text:
             self.earlier.append(Turn(prompt, (prediction.text,)))
 
@@ -131,7 +126,7 @@ class Chat:
                 raise ConfigurationError("/box", repr(rest), "x1,y1,x2,y2", "type four numbers with commas")
             _, self.regions = self._with_markers(rest)
         lines = [
-            f"#{number}: {_pixels(region.box, self.images[region.image])} of picture {region.image + 1}"
+            f"#{number}: {in_pixels(region.box, self.images[region.image])} of picture {region.image + 1}"
             for number, region in enumerate(self.regions, start=1)
         ]
         return "\n".join(lines) or "no box"
@@ -151,9 +146,9 @@ class Chat:
         if rest:
             tags = tuple(Tag(name) for name in names)
             self.images = [replace(image, tags=tags) for image in self.images]
-        told = ", ".join(names) or "no tags"
+        shown = ", ".join(names) or "no tags"
         silent = self.answerer.data.prompt_style.tags == "none"
-        return told + (" (this model's prompts have no tags)" if silent else "")
+        return shown + (" (this model's prompts have no tags)" if silent else "")
 
     def _prompt(self) -> str:
         if self.asked is None:
@@ -198,12 +193,6 @@ def typed_box(numbers: tuple[str, ...], image: Image, where: str) -> Box:
     box = Box(x1, y1, x2, y2, BoxSpace.UNIT if are_shares else BoxSpace.PIXELS)
     box.check(image.width, image.height, where)
     return box
-
-
-def _pixels(box: Box, image: Image) -> str:
-    """A box as it can be typed."""
-    corners = box.to(BoxSpace.PIXELS, image.width, image.height).corners
-    return f"{','.join(f'{corner:.0f}' for corner in corners)} (pixels of {image.width}x{image.height})"
 
 
 def main(arguments: list[str]) -> None:

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from triscope.app.answerer import Answerer
-from triscope.app.ask import RELEASED
+from triscope.app.answerer import RELEASED, Answerer
 from triscope.app.chat import Chat
 from triscope.app.report import write_report
 from triscope.arguments import Parser

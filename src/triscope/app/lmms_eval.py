@@ -22,7 +22,7 @@ from PIL import ImageFile
 from tqdm import tqdm
 
 from triscope.app.answerer import Answerer
-from triscope.app.ask import UNKNOWN, guess_level
+from triscope.app.questions import UNKNOWN, guess_level
 from triscope.app.runs import CONFIGURATION_FILE
 from triscope.data.batch import Batch
 from triscope.data.errors import ConfigurationError
