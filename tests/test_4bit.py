@@ -12,6 +12,7 @@ from tests.resume.test_resume import Losses
 from tests.tiny_model import awake, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
 from triscope.checkpoints.slices import read_slice, write_slice
 from triscope.components.language import LanguageModel
+from triscope.components.lora import LoraOptions
 from triscope.components.packing import is_packed
 from triscope.data.errors import ConfigurationError
 from triscope.stages import LanguageStage, MixtureStage
@@ -90,7 +91,10 @@ def test_every_matrix_of_t5_is_packed_but_the_head(base, tmp_path):
     assert (given - exact).norm() < 0.2 * exact.norm()
 
 
-def test_a_language_model_that_trains_cannot_be_in_4_bits(base):
-    stage = LanguageStage(lambda: tiny_model(base, dtype="nf4", soft_prompt=False))
-    with pytest.raises(ConfigurationError, match="found nf4 in a stage that trains the language model; expected no 4 bits"):
-        stage.configure_model()
+def test_a_language_model_that_trains_cannot_be_in_4_bits_but_a_lora_beside_it_can_train(base):
+    told = "found nf4 in a stage that trains the language model; expected no 4 bits. Give it a LoRA"
+    with pytest.raises(ConfigurationError, match=told):
+        LanguageStage(lambda: tiny_model(base, dtype="nf4", soft_prompt=False)).configure_model()
+    stage = LanguageStage(lambda: tiny_model(base, dtype="nf4", soft_prompt=False, lora=LoraOptions(rank=2)))
+    stage.configure_model()
+    assert {stage.model.part_of(name) for name, _ in stage.trained_parameters()} == {"lora"}

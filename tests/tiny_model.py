@@ -21,6 +21,7 @@ from triscope.components.alignment import SemanticAlignment
 from triscope.components.language import LanguageModel, TokenPredictions
 from triscope.components.language_loading import Precision
 from triscope.components.linear import LinearBridge
+from triscope.components.lora import LoraOptions
 from triscope.components.qformer import QFormerBridge
 from triscope.components.region_clip import RegionClipEncoder
 from triscope.components.regions import PooledRegionEncoder
@@ -81,6 +82,7 @@ def tiny_model(
     checkpointing: bool = False,
     regions: str | None = None,
     adapter_bottleneck: int | None = 4,
+    lora: LoraOptions | None = None,
 ) -> VisualLanguageModel:
     """A LION over the base that `prepare` wrote, new parts as they are initialised; its images may guide each other.
 
@@ -98,7 +100,8 @@ def tiny_model(
         "pooled": partial(PooledRegionEncoder, bins=1),
         "tower": partial(RegionClipEncoder, tower_options=REGION_TOWER, **REGION_SIDES),
     }
-    language = partial(LanguageModel, dtype=dtype, adapter_bottleneck=adapter_bottleneck, activation_checkpointing=checkpointing)
+    options = {"dtype": dtype, "adapter_bottleneck": adapter_bottleneck, "lora": lora}
+    language = partial(LanguageModel, **options, activation_checkpointing=checkpointing)
     return VisualLanguageModel(
         language=lambda: language(str(folder / kind), config_overrides={"dropout_rate": dropout} if kind == "t5" else None),
         vision=lambda: VisionEncoder(**TOWER, tower_options=TOWER_OPTIONS, weights=str(folder / "tower.safetensors")),

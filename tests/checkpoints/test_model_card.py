@@ -26,7 +26,11 @@ def run_over(folder: Path, trained: str, warm_start: list[dict] | None = None) -
 
 @pytest.mark.parametrize(
     ("trained", "use"),
-    [("language.model.lm_head.weight", "trained further"), ("bridges.image_projector.projection.weight", "frozen")],
+    [
+        ("language.model.lm_head.weight", "trained further"),
+        ("language.model.model.layers.0.mlp.up_proj.lora_A.default.weight", "trained further by a LoRA"),
+        ("bridges.image_projector.projection.weight", "frozen"),
+    ],
 )
 def test_licences_of_the_language_model_and_of_both_towers_are_told(trained, use, tmp_path):
     card = model_card(run_over(tmp_path, trained), tmp_path, "slice", [])

@@ -64,3 +64,15 @@ def test_the_stages_of_pvit_follow_each_other_and_are_tested(base, tmp_path):
     main(["test", "-c", str(second / "config.yaml"), "--ckpt_path", str(second / "checkpoints" / "last.ckpt")])
     results = json.loads((second / "results.json").read_text())["tiny"]
     assert results["controls"].keys() == {"blind", "shuffled"} and "region/recognition_acc" in results["metrics"]
+
+
+def test_stage_2_in_4_bits_with_a_lora_is_run_and_handed_on(base, tmp_path):
+    run, language = tmp_path / "run", "--model.init_args.model.init_args.language.init_args"
+    adapted = ("--model.init_args.warm_start", "null", f"{language}.dtype", "nf4", f"{language}.lora", '{"rank": 2}')
+    fit(base, run, "pvit_2_instruction", "pvit", "--data.prompt_style.tags", "none", *adapted)
+    assert parts(run).keys() == {"lora", "image_projector", "image_markers", *REGION_PARTS}
+    table = {line.split(" | ")[0].strip(): line for line in (run / "parts.txt").read_text().splitlines()}
+    assert "frozen" in table["language"] and "trained" in table["lora"]
+    for form in ("model", "language"):
+        main(["export", str(run), "--to", form, "--out", str(tmp_path / form)])  # and read back
+    assert (tmp_path / "language" / "model.safetensors").is_file()

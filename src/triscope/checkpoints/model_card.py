@@ -95,7 +95,8 @@ def base_weights(run: Run) -> dict[str, str]:
     arguments = run.config["model"]["init_args"]["model"]["init_args"]
     vision, regions = ((arguments.get(part) or {}).get("init_args") or {} for part in ("vision", "regions"))
     language = arguments["language"]["init_args"]["path"]
-    is_trained = any(VisualLanguageModel.part_of(name) == "language" for name in run.trained)
+    trained = {VisualLanguageModel.part_of(name) for name in run.trained}
+    became = "trained further" if "language" in trained else "trained further by a LoRA" if "lora" in trained else "frozen"
     towers = [vision.get("weights") or vision.get("tower"), regions.get("weights") or regions.get("tower")]
     frozen = {str(tower): "frozen" for tower in towers if tower}
     imported = {
@@ -103,7 +104,7 @@ def base_weights(run: Run) -> dict[str, str]:
         for each in run.hyper_parameters.get("warm_start") or []
         if (Path(each["checkpoint"]) / MANIFEST_FILE).is_file()
     }
-    return {str(language): "trained further" if is_trained else "frozen", **frozen, **imported}
+    return {str(language): became, **frozen, **imported}
 
 
 def licence_of(weights: str) -> str:

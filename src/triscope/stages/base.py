@@ -28,7 +28,7 @@ from triscope.model import VisualLanguageModel
 from triscope.stages.evaluated import EvaluatedModule
 from triscope.stages.losses import mean_losses, row_losses, token_losses
 
-TRAINED_WHERE_PRESENT = ("lora",)  # parts that any stage trains, if the model has them
+LORA = "lora"  # the part that any stage trains, if the model has it
 REGION_PARTS = ("region_projector", "region_position", "region_markers")
 
 
@@ -100,14 +100,10 @@ class Stage(EvaluatedModule):
         if hasattr(self, "model"):
             return
         self.model = placed(self._built, None if self._trainer is None else self._trainer.strategy)
-        unknown = set(self._learning_rate_scales) - {*self.trained_parts, *TRAINED_WHERE_PRESENT}
-        if unknown:
-            raise ConfigurationError(
-                "model.init_args.learning_rate_scales",
-                f"{sorted(unknown)}",
-                f"parts that train: {list(self.trained_parts)}",
-                "correct the name",
-            )
+        scalable = self.parts_that_train(self.model)
+        if unknown := set(self._learning_rate_scales) - scalable:
+            expected = f"parts that train: {sorted(scalable)}"
+            raise ConfigurationError("model.init_args.learning_rate_scales", f"{sorted(unknown)}", expected, "correct the name")
 
     def _built(self) -> VisualLanguageModel:
         try:
@@ -117,8 +113,9 @@ class Stage(EvaluatedModule):
         except ValueError as error:  # of a component, which says what was found, what was expected, and what to do
             raise ConfigurationError("model", str(error), "parts that fit each other", "correct the model's file") from error
         model.keep_only(list(model.bridges) if self.bridges is None else self.bridges, self.levels, self.region_parts)
-        if model.language.is_4bit and "language" in self.trained_parts:
-            remedy = "set the language model's dtype to float32 or bfloat16"
+        trained_parts = self.parts_that_train(model)
+        if model.language.is_4bit and "language" in trained_parts:
+            remedy = "give it a LoRA, which then trains in its place, or set its dtype to float32"
             raise ConfigurationError("model.language.dtype", "nf4 in a stage that trains the language model", "no 4 bits", remedy)
         restored = whole_parts(model, self.restored_from) if self.restored_from and self._warm_start else set()
         self.origin = dict.fromkeys(restored, str(self.restored_from))
@@ -126,7 +123,6 @@ class Stage(EvaluatedModule):
             if parts := [part for part in source.parts if part not in restored]:
                 warm_start(model, source.checkpoint, parts)
                 self.origin.update(dict.fromkeys(parts, source.checkpoint))
-        trained_parts = {*self.trained_parts, *TRAINED_WHERE_PRESENT}
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(model.part_of(name) in trained_parts)
         if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -137,6 +133,17 @@ class Stage(EvaluatedModule):
                 "add such a part to the model's file, or use another stage",
             )
         return model
+
+    @classmethod
+    def parts_that_train(cls, model: VisualLanguageModel) -> set[str]:
+        """The names of what this stage trains of a model. A LoRA trains wherever there is one, and where the stage trains the
+        language model, in the place of its own weights.
+
+        Args:
+            model: reduced to what the stage uses, or not yet; some of the parts may not be in it.
+        """
+        has_lora = any(model.part_of(name) == LORA for name, _ in model.named_parameters())
+        return {*cls.trained_parts, LORA} - ({"language"} if has_lora else set())
 
     def configure_optimizers(self) -> Any:
         """AdamW with a group for every learning rate and weight decay; linear warm-up, then cosine, both by step.

@@ -44,7 +44,8 @@ class LanguageStage(Stage):
 
     Args:
         model: builds the model.
-        words_train: whether its embeddings train. Bridges that name things in those words stay of use if they do not.
+        words_train: whether its embeddings train. Bridges that name things in those words stay of use if they do not. Of a
+            language model with a LoRA they never do.
         options: of every stage.
     """
 

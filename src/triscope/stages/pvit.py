@@ -19,7 +19,10 @@ class RegionAlignmentStage(Stage):
 
 
 class RegionInstructionStage(Stage):
-    """Stage 2: conversations about regions; everything trains but the two towers."""
+    """Stage 2: conversations about regions; everything trains but the two towers.
+
+    Of a language model with a LoRA, the LoRA alone; the paper trains all of it.
+    """
 
     bridges = ("image_projector",)
     levels = ()
