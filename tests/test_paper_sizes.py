@@ -1,36 +1,15 @@
 """The models of the papers at their real sizes, on the meta device: as many parameters as the papers and releases say."""
 
-import json
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
-from jsonargparse import ArgumentParser
 
-from tests.conftest import REPOSITORY
+from benchmarks.paper_models import LANGUAGE, model_of
 from triscope.model import VisualLanguageModel
 from triscope.stages import MultiImageStage
 
-T5_XL = {"model_type": "t5", "vocab_size": 32128, "d_model": 2048, "d_kv": 64, "d_ff": 5120, "num_layers": 24, "num_heads": 32}
-T5_XXL = T5_XL | {"d_model": 4096, "d_ff": 10240, "num_heads": 64}
-GATED = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "scale_decoder_outputs": False}
-# About 7 billion parameters over a vocabulary of 32,000, as Vicuna-7B has them.
-DEPTH_7B = {"num_hidden_layers": 32, "num_attention_heads": 32}
-LLAMA_7B = {"model_type": "llama", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, **DEPTH_7B}
 LLAMA_7B_PARAMETERS, EVA_PARAMETERS = 6_738_415_616, 985_894_528
-
-
-def model_of(name: str, language: dict, folder: Path) -> Callable[[], VisualLanguageModel]:
-    """What builds the model of a shipped file, over a language model of which only the configuration is at hand."""
-    (folder / "config.json").write_text(json.dumps(language))
-    parser = ArgumentParser()
-    parser.add_argument("--model", type=Callable[[], VisualLanguageModel], enable_path=True)
-    file = REPOSITORY / "conf" / "model" / f"{name}.yaml"
-    return parser.instantiate_classes(
-        parser.parse_args([f"--model={file}", f"--model.init_args.language.init_args.path={folder}"])
-    ).model
 
 
 def parameters_by_part(model: VisualLanguageModel) -> Counter[str]:
@@ -42,24 +21,24 @@ def parameters_by_part(model: VisualLanguageModel) -> Counter[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes", "adapters", "router", "language"),
-    [("lion_4b", T5_XL, 25.4, 0.39, 2_849_757_184), ("lion_12b", T5_XXL, 50.7, 0.79, 11_135_332_352)],
+    ("name", "adapters", "router", "language"),
+    [("lion_4b", 25.4, 0.39, 2_849_757_184), ("lion_12b", 50.7, 0.79, 11_135_332_352)],
 )
-def test_lion_has_the_size_of_the_paper(tmp_path, name, sizes, adapters, router, language):
+def test_lion_has_the_size_of_the_paper(tmp_path, name, adapters, router, language):
     with torch.device("meta"):
-        model = model_of(name, sizes | GATED, tmp_path)()
+        model = model_of(name, tmp_path)()
     count = parameters_by_part(model)
     aggregator = sum(parameter.numel() for parameter in model.bridges["aggregator"].aggregator.parameters())
     assert aggregator / 1e6 == pytest.approx(49.07, abs=0.005)
     assert count["adapter_image"] == count["adapter_region"]
     assert (count["adapter_image"] + count["adapter_region"]) / 1e6 == pytest.approx(adapters, abs=0.05)
     assert count["router"] / 1e6 == pytest.approx(router, abs=0.005)
-    assert (count["language"], count["vision"], count["soft_prompt"]) == (language, EVA_PARAMETERS, sizes["d_model"])
+    assert (count["language"], count["vision"], count["soft_prompt"]) == (language, EVA_PARAMETERS, LANGUAGE[name]["d_model"])
     assert all(parameter.is_meta for parameter in model.parameters())
 
 
 def test_sam_trains_exactly_as_many_parameters_as_the_authors(tmp_path):
-    stage = MultiImageStage(model_of("sam_7b", LLAMA_7B, tmp_path))
+    stage = MultiImageStage(model_of("sam_7b", tmp_path))
     with torch.device("meta"):
         stage.configure_model()
     assert sum(parameter.numel() for _, parameter in stage.trained_parameters()) == 1_182_593
@@ -70,7 +49,7 @@ def test_sam_trains_exactly_as_many_parameters_as_the_authors(tmp_path):
 
 def test_pvit_has_the_sizes_of_the_release(tmp_path):
     with torch.device("meta"):
-        count = parameters_by_part(model_of("pvit_7b", LLAMA_7B, tmp_path)())
+        count = parameters_by_part(model_of("pvit_7b", tmp_path)())
     assert count["language"] == LLAMA_7B_PARAMETERS
     assert count["image_projector"] == 4096 * 1024 + 4096
     assert count["region_projector"] == 4096 * 640 + 4096 and count["region_position"] == 4096 * 4 + 4096
