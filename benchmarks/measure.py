@@ -76,40 +76,71 @@ def clock_of(device: str) -> Callable[[], float]:
     return wall
 
 
-def peak_mib(work: Callable[..., Any], *arguments: Any, device: str = "cpu") -> float:
-    """The most memory that a piece of work holds at a time, in MiB, measured in a process of its own.
-
-    On a GPU, what its tensors take. On a CPU (Linux), what the process takes more than it did with its libraries loaded.
+def alone(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What a piece of work returns that is done in a process of its own, with one thread.
 
     Args:
-        work, arguments: can be pickled.
-        device: "cpu" or "cuda".
+        work, arguments: can be pickled, and so can what is returned.
+
+    Raises:
+        RuntimeError: the process ended without it.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.lion_pair"])
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_report_peak, args=(there, device, work, *arguments))
+    process = context.Process(target=_send_back, args=(there, work, *arguments))
     process.start()
     there.close()
     try:
         return here.recv()
     except EOFError:
-        raise RuntimeError(f"found no figure from {work}; expected its peak of memory. See what it printed above") from None
+        raise RuntimeError(f"found no figure from {work}; expected one. See what it printed above") from None
     finally:
         process.join()
 
 
-def _report_peak(there: Connection, device: str, work: Callable[..., Any], *arguments: Any) -> None:
+def peak_mib(work: Callable[..., Any], *arguments: Any, device: str = "cpu") -> float:
+    """The most memory that a piece of work holds at a time, in MiB, measured in a process of its own.
+
+    Args:
+        work, arguments: can be pickled.
+        device: "cpu" or "cuda".
+    """
+    return alone(_peak_of, device, work, *arguments)
+
+
+class PeakMemory:
+    """The most memory that this process has held at a time since this was made.
+
+    On a GPU, what its tensors take. On a CPU (Linux), what the process takes more than it did then.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(self, device: str) -> None:
+        self._is_cpu = device == "cpu"
+        if self._is_cpu:
+            ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)
+            Path("/proc/self/clear_refs").write_text("5")  # forget the peak until now
+            self._before = _status_kib("VmRSS")
+        else:
+            torch.cuda.reset_peak_memory_stats()
+
+    def mib(self) -> float:
+        """Until now."""
+        return (_status_kib("VmHWM") - self._before) / 1024 if self._is_cpu else torch.cuda.max_memory_allocated() / MIB
+
+
+def _send_back(there: Connection, work: Callable[..., Any], *arguments: Any) -> None:
     torch.set_num_threads(1)
-    if device == "cuda":
-        work(*arguments)
-        there.send(torch.cuda.max_memory_allocated() / MIB)
-        return
-    ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak until now
-    before = _status_kib("VmRSS")
+    there.send(work(*arguments))
+
+
+def _peak_of(device: str, work: Callable[..., Any], *arguments: Any) -> float:
+    memory = PeakMemory(device)
     work(*arguments)
-    there.send((_status_kib("VmHWM") - before) / 1024)
+    return memory.mib()
 
 
 def _status_kib(field: str) -> int:

@@ -24,3 +24,9 @@ def shared(name: str) -> Path:
     if not folder.exists():
         pytest.skip(f"{name} is not at {SHARED_DATA}: set TRISCOPE_SHARED_DATA to run this test")
     return folder
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What is marked `gpu` is skipped where there is none."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("found no GPU; run this test with `python -m pytest -m gpu` where there is one")

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from bitsandbytes.functional import dequantize_4bit
 from safetensors.torch import load_file
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import AutoConfig, T5Config, T5ForConditionalGeneration
 
 from tests.resume.test_resume import Losses
 from tests.tiny_model import awake, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
+from triscope.app.step_memory import LiveBytes
 from triscope.checkpoints.slices import read_slice, write_slice
 from triscope.components.language import LanguageModel
 from triscope.components.lora import LoraOptions
@@ -89,6 +91,58 @@ def test_every_matrix_of_t5_is_packed_but_the_head(base, tmp_path):
     exact, given = read.DenseReluDense.wo(x), outputs[0](x)
     assert given.dtype == torch.bfloat16
     assert (given - exact).norm() < 0.2 * exact.norm()
+
+
+@both_kinds
+def test_random_weights_that_are_asked_for_are_packed_as_read_ones_are(base, kind):
+    read, random = (LanguageModel(str(base / kind), dtype="nf4", random_weights=asked) for asked in (False, True))
+    held = [{name: (each.dtype, each.shape) for name, each in model.named_parameters()} for model in (read, random)]
+    assert held[0] == held[1]
+    assert [type(module) for module in read.modules()] == [type(module) for module in random.modules()]
+
+
+@both_kinds
+def test_random_weights_in_4_bits_are_spread_as_whole_ones_are(base, kind):
+    # As wide as a block: bitsandbytes reads other matrices less exactly on some CPUs.
+    llama = {"hidden_size": 64, "head_dim": 16, "intermediate_size": 64}
+    sizes = {"llama": llama, "t5": {"d_model": 64, "d_kv": 16, "d_ff": 64}}[kind]
+    options = {"random_weights": True, "config_overrides": sizes, "adapter_bottleneck": None}
+    random, whole = (LanguageModel(str(base / kind), dtype=dtype, **options).model for dtype in ("nf4", "bfloat16"))
+    for name, parameter in random.named_parameters():
+        given = dequantize_4bit(parameter.view(torch.uint8), parameter.quant_state) if is_packed(parameter) else parameter
+        assert float(given.float().std()) == pytest.approx(float(whole.get_parameter(name).float().std()), rel=0.15), name
+    for name, buffer in whole.named_buffers():
+        assert torch.equal(random.get_buffer(name), buffer)
+
+
+@both_kinds
+def test_a_random_model_in_4_bits_trains(base, kind):
+    model = LanguageModel(str(base / kind), dtype="nf4", random_weights=True, lora=LoraOptions(rank=2))
+    embeddings_BTD, labels_BT = torch.randn(2, 6, model.width), torch.full((2, 6), -100)
+    labels_BT[:, 4:] = 3
+    levels_B, valid_BT = torch.tensor([0, 1]), torch.ones(2, 6, dtype=torch.bool)
+    model(embeddings_BTD.bfloat16(), valid_BT, labels_BT, levels_B).logits_MV.float().square().mean().backward()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert trained and all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in trained)
+
+
+@both_kinds
+def test_a_random_model_in_4_bits_never_stands_whole_in_bfloat16(base, tmp_path, kind):
+    layers = {"llama": {"num_hidden_layers": 16}, "t5": {"num_layers": 8, "num_decoder_layers": 8}}[kind]
+    AutoConfig.from_pretrained(base / kind, **layers).save_pretrained(tmp_path)
+    with Held() as held:
+        model = LanguageModel(str(tmp_path), dtype="nf4", random_weights=True, adapter_bottleneck=None)
+    whole = sum(2 * parameter.numel() for parameter in LanguageModel(str(tmp_path), dtype="bfloat16").model.parameters())
+    assert held.peak < held.live + whole / 8
+    assert sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()) <= held.live < whole / 2
+
+
+class Held(LiveBytes):
+    """Counts the bytes of tensors with content alone."""
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        if storage.device.type != "meta":
+            super()._add(storage)
 
 
 def test_a_language_model_that_trains_cannot_be_in_4_bits_but_a_lora_beside_it_can_train(base):

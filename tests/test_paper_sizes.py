@@ -1,33 +1,15 @@
 """The models of the papers at their real sizes, on the meta device: as many parameters as the papers and releases say."""
 
-import json
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from jsonargparse import ArgumentParser
 
-from tests.conftest import REPOSITORY
-from triscope.app.published import LANGUAGE_MODELS
+from benchmarks.paper_models import model_of
 from triscope.model import VisualLanguageModel
 from triscope.stages import MultiImageStage
 
 LLAMA_7B_PARAMETERS, EVA_PARAMETERS = 6_738_415_616, 985_894_528
-
-
-def model_of(name: str, folder: Path) -> Callable[[], VisualLanguageModel]:
-    """What builds the model of a shipped file, over a language model of which only the configuration is at hand."""
-    file = REPOSITORY / "conf" / "model" / f"{name}.yaml"
-    language = yaml.safe_load(file.read_text())["init_args"]["language"]["init_args"]["path"]
-    (folder / "config.json").write_text(json.dumps(LANGUAGE_MODELS[language]))
-    parser = ArgumentParser()
-    parser.add_argument("--model", type=Callable[[], VisualLanguageModel], enable_path=True)
-    return parser.instantiate_classes(
-        parser.parse_args([f"--model={file}", f"--model.init_args.language.init_args.path={folder}"])
-    ).model
 
 
 def parameters_by_part(model: VisualLanguageModel) -> Counter[str]:

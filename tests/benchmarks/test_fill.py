@@ -7,6 +7,7 @@ from subprocess import CalledProcessError
 import pytest
 
 from benchmarks.fill import commands_of, main
+from tests.conftest import REPOSITORY
 from tests.documents import DOCUMENTS
 
 TEXT = """# Speed
@@ -51,7 +52,8 @@ def test_a_command_for_a_gpu_waits_for_one(tmp_path, capsys, monkeypatch):
     assert "\nkept\n" in document.read_text()
 
 
-COMMANDS = [shlex.split(command) for document in DOCUMENTS for command in commands_of(document)]
+FILLED = [*DOCUMENTS, REPOSITORY / "benchmarks" / "README.md"]
+COMMANDS = [shlex.split(command) for document in FILLED for command in commands_of(document)]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

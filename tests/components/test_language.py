@@ -294,15 +294,20 @@ def test_bfloat16_weights_leave_the_adapters_in_float32(folders, kind):
 
 
 @both_kinds
-def test_weights_can_be_held_in_four_bits(folders, kind, tmp_path):
+def test_weights_can_be_held_in_four_bits(folders, kind):
     language = awake(LanguageModel(str(folders[kind]), dtype="nf4")).eval()
     assert "Linear4bit" in {type(module).__name__ for module in language.modules()}
     predictions = language(**batch(language))
     predictions.logits_MV.float().sum().backward()
     assert predictions.logits_MV.isfinite().all()
     assert all(parameter.grad is not None for parameter in language.parameters() if parameter.requires_grad)
-    with pytest.raises(ValueError, match="weights are not read"):
-        LanguageModel(str(folders[kind]), random_weights=True, dtype="nf4")
+
+
+@both_kinds
+def test_a_folder_without_weights_is_refused_in_four_bits(folders, kind, tmp_path):
+    (tmp_path / "config.json").write_text((folders[kind] / "config.json").read_text())
+    with pytest.raises(ValueError, match=r"weights are not read; .* or ask for `random_weights: true`"):
+        LanguageModel(str(tmp_path), dtype="nf4")
 
 
 def test_a_tied_t5_scales_its_head_and_an_untied_one_has_its_own(folders):

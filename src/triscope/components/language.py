@@ -77,7 +77,7 @@ class LanguageModel(nn.Module):
 
     Raises:
         ValueError: a field of `config_overrides` that the configuration does not have, an architecture whose
-            feed-forward layers are not found, or random weights in 4 bits.
+            feed-forward layers are not found, or 4 bits of a folder without weights, unless `random_weights` are asked for.
     """
 
     def __init__(
@@ -99,8 +99,11 @@ class LanguageModel(nn.Module):
         self.seq2seq: bool = config.is_encoder_decoder
         self.random_weights = random_weights or has_no_weights(Path(self._path)) or torch.empty(0).is_meta
         self.is_4bit = dtype == "nf4"
-        build = random_model if self.random_weights else pretrained_model
-        self.model: Any = build(self._path, config, dtype, attention)  # Any, as PreTrainedModel has no `generate`
+        self.model: Any  # as PreTrainedModel has no `generate`
+        if self.random_weights:
+            self.model = random_model(self._path, config, dtype, attention, asked_for=random_weights)
+        else:
+            self.model = pretrained_model(self._path, config, dtype, attention)
         self.model.requires_grad_(False)
         self.width: int = config.hidden_size
         if lora is not None:

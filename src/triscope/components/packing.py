@@ -9,20 +9,21 @@ import torch
 from torch import Tensor, nn
 
 
-def packed(linear: nn.Linear) -> nn.Linear:
-    """T5's `wo` in 4 bits, which transformers leaves out: 2.0 of the 11 billion weights of FlanT5-XXL.
-
-    T5 casts what enters `wo` to the type of its weight. Its bytes are therefore kept in a bfloat16 tensor, which is what it
-    computes in; and never to be cast themselves.
+def packed(linear: nn.Linear, kept_in: torch.dtype = torch.uint8) -> nn.Linear:
+    """A matrix in 4 bits, which computes in bfloat16.
 
     Args:
-        linear: without bias, in bfloat16, on the device where it is to be packed.
+        linear: in bfloat16, on the device where it is to be packed.
+        kept_in: the type of the tensor that holds the bytes. T5 casts what enters its `wo` to the type of its weight: there it
+            must be bfloat16, which is what `wo` computes in; the bytes are never cast themselves.
     """
     from bitsandbytes.nn import Linear4bit, Params4bit  # not installed on every platform
 
-    options: dict[str, Any] = {"compress_statistics": True, "quant_type": "nf4", "quant_storage": torch.bfloat16}
-    four_bit = Linear4bit(linear.in_features, linear.out_features, False, torch.bfloat16, **options, device="meta")
+    options: dict[str, Any] = {"compress_statistics": True, "quant_type": "nf4", "quant_storage": kept_in}
+    has_bias = linear.bias is not None
+    four_bit = Linear4bit(linear.in_features, linear.out_features, has_bias, torch.bfloat16, **options, device="meta")
     four_bit.weight = Params4bit(linear.weight.data, requires_grad=False, **options)
+    four_bit.bias = linear.bias
     return four_bit.to(linear.weight.device)
 
 
