@@ -14,7 +14,7 @@ import yaml
 from huggingface_hub import try_to_load_from_cache
 from jsonargparse import ArgumentParser
 
-from triscope.app.step_memory import StepShape, plan_memory
+from triscope.app.step_memory import Execution, StepShape, plan_memory
 from triscope.arguments import Parser
 from triscope.data.prompts import PromptStyle
 from triscope.model import VisualLanguageModel
@@ -115,7 +115,7 @@ def _memory(model: dict, stage: dict, dtype: list[str]) -> int:
         return 0
     more = [f"--model.init_args.language.init_args.dtype={each}" for each in dtype]
     build = parsed_model(model, more)
-    return plan_memory(kind(build), StepShape.full(PromptStyle(), rows=1, images=1), autocast=True).total
+    return plan_memory(kind(build), StepShape.full(PromptStyle(), rows=1, images=1), Execution(autocast=True)).total
 
 
 def parsed_model(model: dict, more: list[str]) -> Callable[[], VisualLanguageModel]:
