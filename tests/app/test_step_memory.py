@@ -56,6 +56,7 @@ class Measured:
 def measured(stage: Stage, batches: Sequence[Batch], folder: Path, precision: str, micro_batches: int) -> Measured:
     """The bytes of tensors that are alive in the second step of a fit on real batches."""
     stage.configure_model()
+    stage.train()  # a language model that is read comes in evaluation mode, in which transformers recomputes nothing
     held = {tensor.data_ptr(): tensor.nbytes for tensor in stage.state_dict().values()}
     counted = LiveBytes()
     counted.ignore(stage.state_dict().values())
