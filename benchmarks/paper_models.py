@@ -13,8 +13,8 @@ from triscope.model import VisualLanguageModel
 
 MODEL_FILES = Path(__file__).parent.parent / "conf" / "model"
 
-# The same files at sizes that take milliseconds: another language model, and what is laid over the file's `init_args`. The widths
-# of the language models are those of a block of 4-bit weights.
+# The same files at sizes that take milliseconds: another language model, and what is laid over the file's `init_args`. The
+# widths of the language models are those of a block of 4-bit weights.
 _TINY_T5 = {
     **LANGUAGE_MODELS["google/flan-t5-xl"],
     "vocab_size": 1000,

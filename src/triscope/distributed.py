@@ -50,16 +50,32 @@ def placed(build: Callable[[], Any], strategy: Strategy | None) -> Any:
     Raises:
         ConfigurationError: a strategy under which the losses would not be those of one process.
     """
-    if isinstance(strategy, ShardedStrategy):
-        return strategy.sharded(build)
-    if strategy is None or isinstance(strategy, SingleDeviceStrategy) or type(strategy) is DDPStrategy:
-        return build()
-    raise ConfigurationError(
-        "trainer.strategy",
-        type(strategy).__name__,
-        "one device, ddp, or triscope.distributed.ShardedStrategy",
-        "use --trainer.strategy ddp where the model fits on every GPU (in 4 bits too), else conf/trainer/node_fsdp.yaml",
-    )
+    if strategy is not None:
+        check_strategy(type(strategy))
+    return strategy.sharded(build) if isinstance(strategy, ShardedStrategy) else build()
+
+
+def check_strategy(kind: type[Strategy]) -> None:
+    """Refuse a kind of strategy under which the losses would not be those of one process.
+
+    Raises:
+        ConfigurationError: it is such a one.
+    """
+    if kind is not DDPStrategy and not issubclass(kind, (ShardedStrategy, SingleDeviceStrategy)):
+        raise ConfigurationError(
+            "trainer.strategy",
+            kind.__name__,
+            "one device, ddp, or triscope.distributed.ShardedStrategy",
+            "use --trainer.strategy ddp where the model fits on every GPU (in 4 bits too), else conf/trainer/node_fsdp.yaml",
+        )
+
+
+def sharding_groups(model: Any) -> list[nn.Module]:
+    """The modules of a `VisualLanguageModel` that are gathered as one, each without those before it.
+
+    The tower is one group, not one a block: where its features are cached, a process may not run its blocks.
+    """
+    return [*model.language.layers(), *([model.vision] if model.vision is not None else []), model]
 
 
 class ShardedStrategy(ModelParallelStrategy):
@@ -123,9 +139,7 @@ class ShardedStrategy(ModelParallelStrategy):
         if self.compute_dtype is not None:
             policy = MixedPrecisionPolicy(param_dtype=getattr(torch, self.compute_dtype), reduce_dtype=torch.float32)
         packed = {parameter for parameter in model.parameters() if is_packed(parameter)}
-        # The tower is one group, not one a block: where its features are cached, a process may not run its blocks.
-        groups = [*model.language.layers(), *([model.vision] if model.vision is not None else []), model]
-        for group in groups:
+        for group in sharding_groups(model):
             fully_shard(group, mesh=self.device_mesh["data_parallel"], mp_policy=policy, ignored_params=packed)
         for method in ("generate", "rank"):
             register_fsdp_forward_method(model, method)

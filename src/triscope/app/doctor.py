@@ -22,7 +22,7 @@ from jsonargparse import ArgumentParser
 from packaging.requirements import Requirement
 
 from triscope.app.published import COMMANDS, LANGUAGE_MODELS, SAME_SIZES
-from triscope.app.step_memory import Memory, StepShape, plan_memory
+from triscope.app.step_memory import Execution, Memory, StepShape, plan_memory
 from triscope.arguments import Parser
 from triscope.data.prompts import PromptStyle
 from triscope.data.remote import is_remote
@@ -256,7 +256,7 @@ def _memory(recipe: Recipe, model: dict[str, Any], changes: dict[str, Any]) -> M
         changed = copy.deepcopy(model)
         language = _language_of(changed)
         language |= {"path": _language_folder(language["path"], Path(folder)), **changes}
-        return plan_memory(stage(parsed_model(changed)), shape, autocast=precision == "bf16-mixed")
+        return plan_memory(stage(parsed_model(changed)), shape, Execution(autocast=precision == "bf16-mixed"))
 
 
 def _language_of(model: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,12 @@ fragments, and what a region encoder's own tower holds while it looks at picture
 import re
 import weakref
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from itertools import zip_longest
+from math import ceil
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +28,7 @@ from triscope.components.regions import RegionEncoder
 from triscope.components.unpadded_causal import SharedPrefix
 from triscope.data.batch import Batch, Placeholder
 from triscope.data.prompts import PromptStyle
+from triscope.distributed import sharding_groups
 from triscope.model import VisualLanguageModel
 from triscope.stages import Stage
 from triscope.stages.losses import token_losses
@@ -33,34 +37,36 @@ OWN = re.compile(r"\.(?:adapters|lora_\w+)\.")  # in the names of what stands be
 PACKED_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight in NF4 with double quantisation, its scales included
 
 
+class RowShape(NamedTuple):
+    """The sizes of a row of a batch.
+
+    Args:
+        images: shown.
+        text_tokens: without those of images.
+        answer_tokens: supervised, among them.
+    """
+
+    images: int
+    text_tokens: int
+    answer_tokens: int
+
+
 @dataclass(frozen=True)
 class StepShape:
     """The sizes of a batch that its memory depends on.
 
     Args:
-        rows: B.
+        rows: the longest first.
         images: I.
-        pairs: N, of a row and an image.
-        images_per_row: at most.
-        text_tokens: of the longest row, without those of images.
-        answer_tokens: supervised, of the longest answer.
-        supervised_tokens: of all rows.
         question_tokens: S.
-        all_text_tokens: of all rows, without those of images.
         regions: G, shown as tokens.
         prefixes: U, of which rows share one each; 0 where they share none.
         prefix_tokens: of each.
     """
 
-    rows: int
+    rows: tuple[RowShape, ...]
     images: int
-    pairs: int
-    images_per_row: int
-    text_tokens: int
-    answer_tokens: int
-    supervised_tokens: int
     question_tokens: int
-    all_text_tokens: int
     regions: int
     prefixes: int = 0
     prefix_tokens: int = 0
@@ -70,17 +76,12 @@ class StepShape:
         """The sizes of a batch, of which a causal model reads what rows share once."""
         is_region_BT = batch.ids_BT == Placeholder.REGION
         text_BT = (batch.valid_BT & (batch.ids_BT != Placeholder.IMAGE)) * torch.where(is_region_BT, RegionEncoder.tokens, 1)
-        answer_B = (batch.supervised_BT & batch.valid_BT).sum(1)
+        images_B = torch.bincount(batch.pair_row_N, minlength=len(batch))
+        sizes_B3 = torch.stack([images_B, text_BT.sum(1), (batch.supervised_BT & batch.valid_BT).sum(1)], dim=1)
         return cls(
-            rows=len(batch),
-            images=max(1, len(batch.pixels_ICHW)),
-            pairs=max(1, len(batch.pair_row_N)),
-            images_per_row=max(1, int(torch.bincount(batch.pair_row_N, minlength=1).max())),
-            text_tokens=int(text_BT.sum(1).max()),
-            answer_tokens=int(answer_B.max()),
-            supervised_tokens=int(answer_B.sum()),
+            rows=tuple(sorted((RowShape(*sizes) for sizes in sizes_B3.tolist()), reverse=True)),
+            images=len(batch.pixels_ICHW),
             question_tokens=batch.question_ids_BS.shape[1],
-            all_text_tokens=int(text_BT.sum()),
             regions=len(batch.region_row_G),
             prefixes=len(prefix.row_U) if prefix else 0,
             prefix_tokens=prefix.length if prefix else 0,
@@ -88,19 +89,51 @@ class StepShape:
 
     @classmethod
     def full(cls, style: PromptStyle, rows: int, images: int) -> "StepShape":
-        """A batch whose prompts and answers are as long as they may be."""
-        return cls(
-            rows=rows,
-            images=images,
-            pairs=rows,
-            images_per_row=1,
-            text_tokens=style.max_prompt_tokens + style.max_answer_tokens,
-            answer_tokens=style.max_answer_tokens,
-            supervised_tokens=rows * style.max_answer_tokens,
-            question_tokens=style.max_question_tokens,
-            all_text_tokens=rows * (style.max_prompt_tokens + style.max_answer_tokens),
-            regions=rows,
-        )
+        """A batch of rows with an image, whose prompts and answers are as long as they may be."""
+        row = RowShape(1, style.max_prompt_tokens + style.max_answer_tokens, style.max_answer_tokens)
+        return cls(rows=(row,) * rows, images=images, question_tokens=style.max_question_tokens, regions=rows)
+
+    @classmethod
+    def largest(cls, shapes: Sequence["StepShape"]) -> "StepShape":
+        """The largest sizes of some batches, of their longest rows, of the next, and so on."""
+        alike = zip_longest(*(shape.rows for shape in shapes), fillvalue=RowShape(0, 0, 0))
+        sizes: dict[str, Any] = {
+            name: max(getattr(shape, name) for shape in shapes) for name in ("images", "question_tokens", "regions")
+        }
+        if all(shape.prefixes for shape in shapes):  # a batch that shares nothing is the largest
+            sizes |= {name: max(getattr(shape, name) for shape in shapes) for name in ("prefixes", "prefix_tokens")}
+        return cls(rows=tuple(RowShape(*map(max, zip(*rows, strict=True))) for rows in alike), **sizes)
+
+    @property
+    def pairs(self) -> int:
+        """N, of a row and an image; a batch without any is shown a dummy."""
+        return max(1, sum(row.images for row in self.rows))
+
+    @property
+    def supervised_tokens(self) -> int:
+        """M, of all rows."""
+        return sum(row.answer_tokens for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a step is taken.
+
+    Args:
+        autocast: products are taken in bfloat16.
+        accumulates: gradients are summed over several micro-batches.
+        on_gpu: AdamW updates all parameters at a time, where they are not cut.
+        has_buckets: DDP keeps a second copy of the gradients, which processes exchange.
+        pieces: of which each device holds one (FSDP2); 1 for a whole model.
+        compute_dtype: in which the layers of a model in pieces are gathered; None for their own.
+    """
+
+    autocast: bool = False
+    accumulates: bool = False
+    on_gpu: bool = False
+    has_buckets: bool = False
+    pieces: int = 1
+    compute_dtype: torch.dtype | None = None
 
 
 @dataclass(frozen=True)
@@ -160,72 +193,170 @@ class LiveBytes(TorchDispatchMode):
         self.live -= size
 
 
-def plan_memory(stage: Stage, shape: StepShape, autocast: bool) -> Memory:
-    """The memory of a training step.
+def plan_memory(stage: Stage, shape: StepShape, execution: Execution) -> Memory:
+    """The memory of a training step on one device.
 
     Args:
         stage: not configured yet.
         shape: of the batch.
-        autocast: whether it runs in bfloat16 autocast.
+        execution: how the step is taken.
     """
     with torch.device("meta"):
         stage.configure_model()
+    model, pieces = stage.model, execution.pieces
+    packed = packed_weights(model)
     weights: Counter[str] = Counter()
-    for name, parameter in stage.model.named_parameters():
+    for name, parameter in model.named_parameters():
         state = "trained" if parameter.requires_grad else "frozen"
-        weights[f"{stage.model.part_of(name)}, {state}"] += _bytes_of(stage.model, name, parameter)
-    trained = sum(parameter.numel() * parameter.element_size() for _, parameter in stage.trained_parameters())
-    return Memory(dict(weights), 2 * trained, _step_bytes(stage.model, shape, autocast))
+        size = round(parameter.numel() * PACKED_BYTES) if name in packed else _piece(parameter, pieces)
+        weights[f"{model.part_of(name)}, {state}"] += size
+    trained = sum(_piece(parameter, pieces) for _, parameter in stage.trained_parameters())
+    unpacked = max((model.get_parameter(name).numel() * 2 for name in packed), default=0)  # one matrix at a time, in bfloat16
+    if pieces == 1:
+        working, updating = _step_bytes(model, shape, execution)
+        buckets = trained if execution.has_buckets else 0
+        return Memory(dict(weights), 2 * trained, max(working + unpacked, updating) + buckets)
+    gathered = _gathered_bytes(model, packed, execution.compute_dtype)
+    working, _ = _step_bytes(model, shape, execution)
+    return Memory(dict(weights), 2 * trained, trained + gathered.most_beside(working + unpacked))
 
 
-def _bytes_of(model: VisualLanguageModel, name: str, parameter: Tensor) -> int:
-    size = PACKED_BYTES if name in packed_weights(model) else parameter.element_size()
-    return round(parameter.numel() * size)
+def _piece(parameter: Tensor, pieces: int) -> int:
+    """Bytes of the first of the pieces that a tensor is cut into along its first dimension."""
+    rows, *_ = parameter.shape or (1,)
+    return parameter.nbytes // max(1, rows) * ceil(rows / pieces)
 
 
 def packed_weights(model: VisualLanguageModel) -> set[str]:
     """Names of the weights that are held in 4 bits: those of linear layers, but for the head, adapters and LoRA."""
+    return {f"{name}.weight" for name, _ in _packed_layers(model)}
+
+
+def _packed_layers(model: VisualLanguageModel) -> list[tuple[str, nn.Linear]]:
     if not model.language.is_4bit:
-        return set()
+        return []
     head = model.language.model.get_output_embeddings()
-    return {
-        f"language.model.{name}.weight"
+    return [
+        (f"language.model.{name}", module)
         for name, module in model.language.model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head and not OWN.search(name)
-    }
+        if isinstance(module, nn.Linear) and module is not head and not OWN.search(f"{name}.weight")
+    ]
 
 
-def _step_bytes(model: VisualLanguageModel, shape: StepShape, autocast: bool) -> int:
-    """The peak of a step of training, without weights and moments."""
-    packed = [parameter for name, parameter in model.named_parameters() if name in packed_weights(model)]
-    unpacked = max((parameter.numel() * 2 for parameter in packed), default=0)  # one matrix at a time, in bfloat16
-    with FakeTensorMode() as fake, torch.compiler.set_stance("force_eager"):
-        _fill(model, fake)
+class _Gathered(NamedTuple):
+    """Bytes that a device holds beside its pieces of a model, for a time.
+
+    Args:
+        root: of the group that stays gathered from the beginning of a step to its end.
+        tower: of the vision tower's group, gathered before the language model works.
+        layer: of the largest layer of the language model.
+        root_gradients, layer_gradients: of those groups, whole, before each process keeps its sum of a piece.
+    """
+
+    root: int
+    tower: int
+    layer: int
+    root_gradients: int
+    layer_gradients: int
+
+    def most_beside(self, working: int) -> int:
+        """The most at a time: while the tower looks, while layers work, and when the step ends.
+
+        Args:
+            working: activations, and what else a step needs for a moment.
+        """
+        # A group is gathered into one buffer, and copied from there; the next one's buffer is filled meanwhile.
+        looking, ending = 2 * self.tower, self.root_gradients
+        return self.root + max(looking, 2 * self.layer + self.layer_gradients + working, ending)
+
+
+def _gathered_bytes(model: VisualLanguageModel, packed: set[str], dtype: torch.dtype | None) -> _Gathered:
+    """Bytes of a model's groups (`sharding_groups`) where they are whole."""
+    known = {id(model.get_parameter(name)) for name in packed}
+    sizes: dict[nn.Module, tuple[int, int]] = {}
+    for group in sharding_groups(model):  # the model itself, which has the rest, is the last
+        own = [parameter for parameter in group.parameters() if id(parameter) not in known]
+        known.update(map(id, own))
+        trained = sum(parameter.numel() for parameter in own if parameter.requires_grad)
+        sizes[group] = (
+            sum(parameter.numel() * (dtype or parameter.dtype).itemsize for parameter in own),
+            trained * ((dtype or torch.float32).itemsize + torch.float32.itemsize),  # as they come, and as they are summed
+        )
+    root, root_gradients = sizes.pop(model)
+    tower, _ = sizes.pop(model.vision, (0, 0)) if model.vision is not None else (0, 0)
+    layers, gradients = zip(*sizes.values(), strict=True)
+    return _Gathered(root, tower, max(layers), root_gradients, max(gradients))
+
+
+def _step_bytes(model: VisualLanguageModel, shape: StepShape, execution: Execution) -> tuple[int, int]:
+    """The peaks of a step but the first, while it works and while the optimizer updates, without weights and moments.
+
+    Gradients of a model in pieces are not counted: they are cut as they come.
+    """
+    in_pieces = execution.pieces > 1
+    with FakeTensorMode(), torch.compiler.set_stance("force_eager"):
+        _fill(model, execution.compute_dtype)
+        for name, layer in _packed_layers(model):
+            model.set_submodule(name, _PackedLinear(layer))
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trained)
+        optimizer = torch.optim.AdamW(trained, foreach=execution.on_gpu and not in_pieces)
         counted = LiveBytes()
         counted.ignore([*model.parameters(), *model.buffers()])
         model.train()
         with counted:
-            with torch.autocast("cpu", torch.bfloat16) if autocast else nullcontext():
+            for parameter in trained:
+                if in_pieces:
+                    parameter.register_post_accumulate_grad_hook(_drop_gradient)
+                else:
+                    parameter.grad = torch.zeros_like(parameter)  # of the step before, or of micro-batches before
+            with torch.autocast("cpu", torch.bfloat16) if execution.autocast else nullcontext():
                 loss = token_losses(_predict(model, shape)).sum()
+            if not execution.accumulates:
+                optimizer.zero_grad()  # behind the forward pass, as Lightning does
             loss.backward()
             del loss
         moments = 8 * sum(parameter.numel() for parameter in trained)
         working, counted.peak = counted.peak, 0
         with counted:
             optimizer.step()
-    return max(working + unpacked, counted.peak - moments)
+    return working, counted.peak - moments
 
 
-def _fill(model: nn.Module, fake: FakeTensorMode) -> None:
-    """Put tensors with a device in the place of those without; what is shared stays shared."""
+class _PackedLinear(nn.Module):
+    """Works as a layer in 4 bits does: in bfloat16, whatever type it is given and gives back.
+
+    Args:
+        linear: not packed.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = linear.weight, linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x.bfloat16(), self.weight, self.bias).to(x.dtype)
+
+
+def _drop_gradient(parameter: Tensor) -> None:
+    parameter.grad = None
+
+
+def _fill(model: nn.Module, dtype: torch.dtype | None) -> None:
+    """Put tensors with a device in the place of those without; what is shared stays shared.
+
+    Args:
+        model: on the meta device.
+        dtype: of parameters, if not their own.
+    """
     known: dict[int, Any] = {}
 
     def filled(tensor: Tensor) -> Any:
         if id(tensor) not in known:
-            empty = torch.empty(tensor.shape, dtype=tensor.dtype)
-            known[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+            if isinstance(tensor, nn.Parameter):
+                empty = torch.empty(tensor.shape, dtype=dtype or tensor.dtype)
+                known[id(tensor)] = nn.Parameter(empty, tensor.requires_grad)
+            else:
+                known[id(tensor)] = torch.empty(tensor.shape, dtype=tensor.dtype)
         return known[id(tensor)]
 
     for module in model.modules():
@@ -236,45 +367,54 @@ def _fill(model: nn.Module, fake: FakeTensorMode) -> None:
 def _predict(model: VisualLanguageModel, shape: StepShape) -> TokenPredictions:
     """What `VisualLanguageModel.forward` does, without looking at the content of the batch."""
     language = model.language
-    question_ids_BS = torch.zeros(shape.rows, shape.question_tokens, dtype=torch.long)
-    rows = [row for row in range(shape.rows) for _ in range(shape.images_per_row)][: shape.pairs]
-    pairs = torch.tensor(rows), torch.zeros(len(rows), dtype=torch.long)
-    text_BTD = language.embed(torch.zeros(shape.rows, shape.text_tokens + shape.images_per_row, dtype=torch.long))
+    embeddings_BTD, image_tokens = _fused(model, shape)
+    language.route_rows(torch.zeros(len(shape.rows), dtype=torch.long))
+    lengths = [row.text_tokens + row.images * image_tokens for row in shape.rows]
+    logits_MV = _logits(language, embeddings_BTD, lengths, shape)
+    supervised_M = torch.zeros(shape.supervised_tokens, dtype=torch.long)
+    return TokenPredictions(logits_MV, supervised_M, supervised_M)
+
+
+def _fused(model: VisualLanguageModel, shape: StepShape) -> tuple[Tensor, int]:
+    """Rows of embeddings (B, T, D), and the tokens of an image."""
+    language = model.language
+    rows, columns = len(shape.rows), max(row.text_tokens + row.images for row in shape.rows)
+    text_BTD = language.embed(torch.zeros(rows, columns, dtype=torch.long))
     vectors = [text_BTD.reshape(-1, language.width)]
-    length = shape.text_tokens
+    image_tokens = 0
     if model.vision is not None:
-        pixels_ICHW = torch.zeros(shape.images, 3, model.vision.image_size, model.vision.image_size, dtype=torch.uint8)
-        features_LIPV = model.vision(pixels_ICHW)
-        question = question_ids_BS, question_ids_BS.bool()
-        tokens_NQD = torch.cat([bridge(features_LIPV, *pairs, *question) for bridge in model.bridges.values()], dim=1)
+        side = model.vision.image_size
+        features_LIPV = model.vision(torch.zeros(max(1, shape.images), 3, side, side, dtype=torch.uint8))
+        question_ids_BS = torch.zeros(rows, shape.question_tokens, dtype=torch.long)
+        pair_row_N = torch.tensor([number for number, row in enumerate(shape.rows) for _ in range(row.images)] or [0])
+        given = features_LIPV, pair_row_N, torch.zeros_like(pair_row_N), question_ids_BS, question_ids_BS.bool()
+        tokens_NQD = torch.cat([bridge(*given) for bridge in model.bridges.values()], dim=1)
         vectors.append(tokens_NQD.reshape(-1, language.width).to(text_BTD.dtype))
-        length += shape.images_per_row * tokens_NQD.shape[1]
+        image_tokens = tokens_NQD.shape[1]
     if model.regions is not None:
         features_GF = torch.zeros(max(1, shape.regions), model.regions.feature_width)
         tokens_GRD = model.regions.tokens_of(features_GF, torch.zeros(len(features_GF), 4))
         vectors.append(tokens_GRD.reshape(-1, language.width).to(text_BTD.dtype))
     if model.soft_prompt is not None:
         vectors.append(model.soft_prompt()[None].to(text_BTD.dtype))
-    source = torch.cat(vectors)
-    embeddings_BTD = source[torch.zeros(shape.rows, length, dtype=torch.long)]
-    language.route_rows(torch.zeros(shape.rows, dtype=torch.long))
-    logits_MV = _logits(language, embeddings_BTD, shape)
-    supervised_M = torch.zeros(shape.supervised_tokens, dtype=torch.long)
-    return TokenPredictions(logits_MV, supervised_M, supervised_M)
+    longest = max(row.text_tokens + row.images * image_tokens for row in shape.rows)
+    return torch.cat(vectors)[torch.zeros(rows, longest, dtype=torch.long)], image_tokens
 
 
-def _logits(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> Tensor:
+def _logits(language: Any, embeddings_BTD: Tensor, lengths: Sequence[int], shape: StepShape) -> Tensor:
+    """Scores (M, V) of the supervised tokens of rows that have so many tokens."""
     rows, length, _ = embeddings_BTD.shape
     first_M = torch.zeros(shape.supervised_tokens, dtype=torch.long)
     if language.unpadded:
-        hidden_D = _read_unpadded(language, embeddings_BTD, shape)
+        hidden_D = _read_unpadded(language, embeddings_BTD, lengths, shape)
         return language.model.get_output_embeddings()(hidden_D[first_M])
+    answer_tokens = max(row.answer_tokens for row in shape.rows)
     if language.seq2seq:
-        read = length - shape.answer_tokens
+        read = length - answer_tokens
         logits_BAV = language.model(
             inputs_embeds=embeddings_BTD[:, :read],
             attention_mask=torch.zeros(rows, 1, 1, read, dtype=embeddings_BTD.dtype),
-            decoder_input_ids=torch.zeros(rows, shape.answer_tokens, dtype=torch.long),
+            decoder_input_ids=torch.zeros(rows, answer_tokens, dtype=torch.long),
             use_cache=False,
         ).logits
         return logits_BAV.flatten(0, 1)[first_M]
@@ -287,27 +427,23 @@ def _logits(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> Tensor:
     return language.model.get_output_embeddings()(hidden_BTD.flatten(0, 1)[first_M])
 
 
-def _read_unpadded(language: Any, embeddings_BTD: Tensor, shape: StepShape) -> Tensor:
-    """The states that a language model's head would work on, of rows of about the same length."""
-    rows, length, _ = embeddings_BTD.shape
-    image_tokens = (length - shape.text_tokens) // shape.images_per_row * shape.pairs
-    answer_lengths = _evenly(max(rows, shape.supervised_tokens), rows)
-    lengths = _evenly(shape.all_text_tokens + image_tokens - (shape.supervised_tokens if language.seq2seq else 0), rows)
-    begun = shape.prefixes * shape.prefix_tokens
-    own = sum(lengths) - rows * shape.prefix_tokens if begun else sum(lengths)
-    language.route.spans, language.answer_route.spans = [Span(0, begun + own)], [Span(0, sum(answer_lengths))]
-    first_E = torch.zeros(begun + own, dtype=torch.long)
-    embeddings_ED = embeddings_BTD.flatten(0, 1)[first_E]
+def _read_unpadded(language: Any, embeddings_BTD: Tensor, lengths: Sequence[int], shape: StepShape) -> Tensor:
+    """The states that a language model's head would work on, of rows that have so many tokens."""
+    answer_lengths = [max(1, row.answer_tokens) for row in shape.rows]
     if language.seq2seq:
-        encoded_ED = unpadded_t5.encode(language.model, embeddings_ED, lengths)
+        read_lengths = [max(1, length - row.answer_tokens) for length, row in zip(lengths, shape.rows, strict=True)]
+        language.route.spans, language.answer_route.spans = [Span(0, sum(read_lengths))], [Span(0, sum(answer_lengths))]
+        embeddings_ED = embeddings_BTD.flatten(0, 1)[torch.zeros(sum(read_lengths), dtype=torch.long)]
+        encoded_ED = unpadded_t5.encode(language.model, embeddings_ED, read_lengths)
         answers_A = torch.zeros(sum(answer_lengths), dtype=torch.long)
-        return unpadded_t5.decode(language.model, answers_A, answer_lengths, encoded_ED, lengths)
-    place_GR = torch.zeros(rows, -(-own // rows), dtype=torch.long)
-    groups = [unpadded_causal.Group(first_E[:rows], place_GR)]
-    placed = unpadded_causal.RowsBehindPrefixes(shape.prefix_tokens, shape.prefixes, groups, first_E[:own])
+        return unpadded_t5.decode(language.model, answers_A, answer_lengths, encoded_ED, read_lengths)
+    begun, own_lengths = shape.prefixes * shape.prefix_tokens, [max(1, each - shape.prefix_tokens) for each in lengths]
+    language.route.spans = [Span(0, begun + sum(own_lengths))]
+    first_E = torch.zeros(begun + sum(own_lengths), dtype=torch.long)
+    embeddings_ED = embeddings_BTD.flatten(0, 1)[first_E]
+    groups = [
+        unpadded_causal.Group(first_E[: len(group)], torch.zeros(len(group), own_lengths[group[0]], dtype=torch.long))
+        for group in unpadded_causal.alike(own_lengths)
+    ]
+    placed = unpadded_causal.RowsBehindPrefixes(shape.prefix_tokens, shape.prefixes, groups, first_E[: sum(own_lengths)])
     return unpadded_causal.read(language.model.base_model, embeddings_ED, first_E, placed)
-
-
-def _evenly(tokens: int, rows: int) -> list[int]:
-    """So many tokens as rows of about the same length, each of one at least."""
-    return [max(1, tokens // rows + (row < tokens % rows)) for row in range(rows)]
