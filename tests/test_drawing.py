@@ -33,6 +33,14 @@ def test_a_sheet_has_a_place_for_every_picture(columns, size):
     assert sheet.size == size
 
 
+def test_a_row_of_a_sheet_is_as_high_as_its_highest_picture():
+    colors = {"red": 30, "lime": 50, "blue": 20}
+    sheet = side_by_side([Image.new("RGB", (20, height), color) for color, height in colors.items()], 2)
+    assert sheet.size == (2 * 26, 56 + 26)
+    shown = {color: count for count, color in sheet.getcolors()}
+    assert [shown[ImageColor.getrgb(color)] for color in colors] == [20 * height for height in colors.values()]
+
+
 def test_what_a_model_reads_is_shown_as_it_is():
     pixels_CHW = torch.arange(2 * 3 * 3, dtype=torch.uint8).view(3, 2, 3)
     picture = picture_of(pixels_CHW)

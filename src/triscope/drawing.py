@@ -67,18 +67,20 @@ def shaded(picture: Image.Image, share_P: Tensor, size: tuple[int, int] | None =
 
 
 def side_by_side(pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
-    """Pictures of one size on a sheet, row by row.
+    """Pictures of one width on a sheet, row by row; a row is as high as its highest picture.
 
     Args:
         pictures: at least one.
         columns: of the sheet; all in one row if None.
     """
     columns = columns or len(pictures)
-    width, height = (side + _GAP for side in pictures[0].size)
-    sheet = Image.new("RGB", (columns * width, math.ceil(len(pictures) / columns) * height), _PAPER)
-    for number, picture in enumerate(pictures):
-        row, column = divmod(number, columns)
-        sheet.paste(picture, (column * width + _GAP // 2, row * height + _GAP // 2))
+    width = pictures[0].width + _GAP
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    heights = [max(each.height for each in row) + _GAP for row in rows]
+    sheet = Image.new("RGB", (columns * width, sum(heights)), _PAPER)
+    for number, row in enumerate(rows):
+        for column, picture in enumerate(row):
+            sheet.paste(picture, (column * width + _GAP // 2, sum(heights[:number]) + _GAP // 2))
     return sheet
 
 

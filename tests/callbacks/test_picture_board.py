@@ -2,8 +2,8 @@ import pytest
 from PIL import Image, ImageColor
 
 from tests.data.tiny import ask, causal_tokenizers, jpeg, sample
-from triscope.callbacks.picture_board import choose_rows, draw_prediction, pictures_of_rows
-from triscope.data.batch import Row
+from triscope.callbacks.picture_board import PictureBoard, caption, choose_rows, draw_prediction, pictures_of_rows
+from triscope.data.batch import Batch, Row
 from triscope.data.boxes import Box
 from triscope.data.collate import EncodedSample, collate
 from triscope.data.prompts import Placement, PromptStyle, PromptWriter
@@ -49,6 +49,37 @@ def test_every_task_is_shown_in_turn():
     rows = [predicted(task=task, key=f"{task}{number}:0") for task in ("count", "color") for number in range(3)]
     assert [item.row.key for item in choose_rows(rows, 3)] == ["count0:0", "color0:0", "count1:0"]
     assert len(choose_rows(rows, 99)) == 6
+
+
+def test_a_picture_is_shown_again_only_when_every_other_of_the_task_was():
+    rows = [predicted(task=task, key=f"{sample}:{number}") for sample in "abc" for number, task in enumerate(("count", "color"))]
+    rows.append(predicted(task="color", key="d:0"))
+    assert [item.row.key for item in choose_rows(rows, 5)] == ["a:0", "b:1", "c:0", "d:0", "b:0"]
+    assert choose_rows(rows, 5) == choose_rows(rows, 5)
+
+
+@pytest.mark.parametrize("words", [1, 30, 300])
+def test_a_cell_is_as_high_as_what_is_written_takes(words):
+    prediction = Prediction(Row("a:0", "vqa", Level.IMAGE, "why " * words, ("because " * words,)), "so " * words)
+    cell = draw_prediction({0: Image.new("RGB", (224, 224), "black")}, prediction).convert("L")
+    ink = [min(cell.crop((0, height, cell.width, height + 1)).getdata()) < 200 for height in range(224, cell.height)]
+    assert not any(ink[:4]) and not any(ink[-4:]) and any(ink[-12:-4])
+    lines = caption(prediction).splitlines()
+    assert len(lines) == {1: 3, 30: 11, 300: 12}[words] and (words < 300 or lines[3].endswith("…"))
+
+
+def test_pictures_are_kept_of_many_samples_though_each_has_many_rows():
+    def batch(sample_key: str) -> Batch:
+        asked = sample(sample_key, [ask(("What?", "dog")) for _ in range(20)])
+        rows = PromptWriter(PromptStyle(), causal_tokenizers()).rows(asked, [], range(20), "here")
+        pixels = {0: PictureTransform(size=28).pixels(jpeg(), asked.images[0], False, "here")}
+        return collate([EncodedSample(pixels, rows)], 28)
+
+    board = PictureBoard(rows=2)
+    for number in range(9):
+        board.on_validation_batch_end(None, None, None, batch(f"s{number}"), number)  # type: ignore[arg-type]
+    assert {key.partition(":")[0] for key in board._pictures} == {f"s{number}" for number in range(8)}
+    assert len({id(of[0]) for of in board._pictures.values()}) == 8  # drawn once, however many rows ask about it
 
 
 def test_of_several_pictures_each_has_its_own_boxes():

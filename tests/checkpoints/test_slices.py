@@ -112,7 +112,13 @@ def test_a_part_that_is_not_whole_is_refused_by_the_name_of_a_tensor(base, train
 
 def test_a_part_that_the_model_lacks_is_refused(base, slice_folder):
     message = refusal(tiny_model(base, bridges=("qformer",)), slice_folder, "aggregator")
-    assert "part 'aggregator'" in message and "whose model has no such part" in message
+    assert "part 'aggregator': found a model of the parts adapter_image, adapter_region, language, qformer, router" in message
+    assert message.endswith("Leave the part out of warm_start, or add it to the model.")
+
+
+def test_a_part_that_is_misspelt_is_told_with_the_one_that_is_meant(base, slice_folder):
+    message = refusal(tiny_model(base), slice_folder, "agregator")
+    assert "part 'agregator': found a model of the parts" in message and message.endswith("Did you mean aggregator.")
 
 
 def test_a_tensor_of_another_shape_is_refused_with_both_shapes(base, slice_folder):

@@ -6,7 +6,7 @@ import torch
 
 from tests.data.tiny import ask, causal_tokenizers, jpeg, numbered_shards, sample, write_shards
 from triscope.data.batch import Batch
-from triscope.data.errors import BadShardError
+from triscope.data.errors import BadSampleError, BadShardError
 from triscope.data.loader import BatchSource, Loader, Selection
 from triscope.data.prompts import PromptStyle, PromptWriter
 from triscope.data.sample import Level
@@ -205,8 +205,34 @@ def test_only_wanted_levels_and_tasks_are_asked_and_nothing_else_is_decoded(tmp_
 
 
 def test_data_without_a_wanted_conversation_is_told(shards):
-    with pytest.raises(BadShardError, match="no sample with a conversation that can be used"):
+    with pytest.raises(BadShardError, match=r"no sample with a conversation that can be used; expected .* task caption"):
         list(loader(shards, selection=Selection(tasks=("caption",))))
+
+
+def test_where_every_sample_is_bad_what_is_wrong_with_the_first_is_told_with_its_own_remedy(tmp_path):
+    broken = loader(bad_shards(tmp_path / "set", dict.fromkeys(range(12), b"x")), shuffle=False)
+    with pytest.raises(BadSampleError) as told:
+        list(broken)
+    assert (told.value.where, told.value.expected) == (
+        f"{tmp_path}/set/shard-000000.tar, key 's000', 0.jpg",
+        "a whole JPEG, PNG or WebP",
+    )
+    assert "none of the 12 samples can be used" in told.value.found and "levels and tasks" not in str(told.value)
+
+
+def test_where_the_index_of_every_shard_is_lost_it_is_asked_for_and_no_other_data(tmp_path):
+    shards = numbered_shards(tmp_path / "set", count=8)
+    for offsets in (tmp_path / "set").glob("shard-*.index.json"):
+        offsets.unlink()
+    with pytest.raises(BadShardError, match="none of the 8 samples can be used") as told:
+        list(loader(shards, shuffle=False))
+    assert "levels and tasks" not in str(told.value)
+
+
+def test_where_no_good_sample_has_a_wanted_conversation_a_bad_one_is_told_beside_it(tmp_path):
+    mixed = loader(bad_shards(tmp_path / "set", {3: b"x"}), selection=Selection(tasks=("caption",)), shuffle=False)
+    with pytest.raises(BadShardError, match="no sample with a conversation that can be used"):
+        list(mixed)
 
 
 # Pictures of other samples -----------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 
 import lightning.pytorch as lightning
 from lightning.pytorch.utilities import rank_zero_only
@@ -15,7 +17,8 @@ from triscope.drawing import outlined, outlines, picture_of, side_by_side
 from triscope.evaluation.predictions import Prediction
 from triscope.stages.base import Stage
 
-_PICTURE, _TEXT_HEIGHT, _COLUMNS = 224, 92, 4
+_PICTURE, _COLUMNS, _MARGIN = 224, 4, 4
+_FONT, _CHARACTERS, _LINES = ImageFont.load_default(11), 38, 4  # a line has so many characters, an entry so many lines
 
 Pictures = Mapping[int, Image.Image]  # those that a row shows, by their number in the sample
 
@@ -34,8 +37,8 @@ class PictureBoard(lightning.Callback):
     def on_validation_batch_end(
         self, trainer: lightning.Trainer, stage: Stage, outputs: object, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Keep the pictures of the first batches: the same in every validation."""
-        if len(self._pictures) < 4 * self.rows:
+        """Keep the pictures of the first batches: the same in every validation. Each may have many rows."""
+        if len({sample_key(key) for key in self._pictures}) < 4 * self.rows:
             self._pictures |= pictures_of_rows(batch)
 
     @rank_zero_only
@@ -54,37 +57,54 @@ class PictureBoard(lightning.Callback):
 def pictures_of_rows(batch: Batch) -> dict[str, Pictures]:
     """The pictures of every row that shows some, by its key."""
     found: dict[str, dict[int, Image.Image]] = {}
+    drawn = cache(lambda image: picture_of(batch.pixels_ICHW[image]))  # once, however many rows show it
     place_B = [0] * len(batch)
     for row, image in zip(batch.pair_row_N.tolist(), batch.pair_image_N.tolist(), strict=True):
         number = batch.rows[row].images[place_B[row]]
         place_B[row] += 1
-        found.setdefault(batch.rows[row].key, {})[number] = picture_of(batch.pixels_ICHW[image])
+        found.setdefault(batch.rows[row].key, {})[number] = drawn(image)
     return dict(found)
 
 
+def sample_key(key: str) -> str:
+    """Of the sample that the row with this key asks about."""
+    return key.partition(":")[0]
+
+
 def choose_rows(predictions: list[Prediction], count: int) -> list[Prediction]:
-    """The first rows of each task in turn, so that every task is seen."""
+    """Rows of each task in turn, so that every task is seen; of a task, the first one whose picture was shown least often."""
     by_task: dict[str, list[Prediction]] = {}
     for prediction in predictions:
         by_task.setdefault(prediction.row.task, []).append(prediction)
     chosen: list[Prediction] = []
-    depth = 0
-    while len(chosen) < count and any(depth < len(queue) for queue in by_task.values()):
-        chosen += [queue[depth] for queue in by_task.values() if depth < len(queue)]
-        depth += 1
+    shown = Counter[str]()
+    while len(chosen) < min(count, len(predictions)):
+        for queue in filter(None, by_task.values()):
+            place = min(range(len(queue)), key=lambda place: shown[sample_key(queue[place].row.key)])
+            shown[sample_key(queue[place].row.key)] += 1
+            chosen.append(queue.pop(place))
     return chosen[:count]
 
 
 def draw_prediction(pictures: Pictures, prediction: Prediction) -> Image.Image:
-    """One cell: the pictures, each with its own boxes, and question, answer and reference below."""
-    cell = Image.new("RGB", (_PICTURE, _PICTURE + _TEXT_HEIGHT), "white")
+    """One cell: the pictures, each with its own boxes, and as much as it takes below for question, answer and reference."""
+    text = caption(prediction)
+    *_, bottom = ImageDraw.Draw(Image.new("1", (1, 1))).multiline_textbbox((0, 0), text, font=_FONT)
+    cell = Image.new("RGB", (_PICTURE, _PICTURE + math.ceil(bottom) + 2 * _MARGIN), "white")
     columns = math.ceil(math.sqrt(len(pictures)))
     side = _PICTURE // columns
     for place, (number, picture) in enumerate(sorted(pictures.items())):
         row, column = divmod(place, columns)
         boxes = outlines(prediction, number if len(pictures) > 1 else None)
         cell.paste(outlined(picture, boxes, (side, side)), (column * side, row * side))
-    text = [f"{prediction.row.task}: {prediction.row.prompt}", f"said: {prediction.text}", f"true: {prediction.row.answers[0]}"]
-    lines = [line for entry in text for line in textwrap.wrap(entry, 38)[:2]]
-    ImageDraw.Draw(cell).multiline_text((4, _PICTURE + 4), "\n".join(lines), fill="black", font=ImageFont.load_default(11))
+    ImageDraw.Draw(cell).multiline_text((_MARGIN, _PICTURE + _MARGIN), text, fill="black", font=_FONT)
     return cell
+
+
+def caption(prediction: Prediction) -> str:
+    """Question, answer and reference in lines."""
+    entries = {prediction.row.task: prediction.row.prompt, "said": prediction.text, "true": prediction.row.answers[0]}
+    wrapped = [
+        textwrap.wrap(f"{name}: {entry}", _CHARACTERS, max_lines=_LINES, placeholder=" …") for name, entry in entries.items()
+    ]
+    return "\n".join(line for lines in wrapped for line in lines)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -113,7 +114,11 @@ def warm_start(model: VisualLanguageModel, path: str | Path, parts: Iterable[str
     for part in parts:
         names = [name for name in wanted if model.part_of(name) == part]
         if not names:
-            raise _misfit(path, part, "a stage whose model has no such part", "leave the part out of warm_start")
+            own = sorted({model.part_of(name) for name in layout_of(model)})
+            is_misspelt = part not in {model.part_of(name) for name in given}
+            near = get_close_matches(part, own, n=1) if is_misspelt else []
+            remedy = f"did you mean {near[0]}" if near else "leave the part out of warm_start, or add it to the model"
+            raise _misfit(path, part, f"a model of the parts {', '.join(own)}", remedy)
         missing = [name for name in names if name not in given]
         if missing:
             found = sorted({model.part_of(name) for name in given})

@@ -136,18 +136,27 @@ class BatchSource(Dataset):
         return None
 
     def _stand_in(self, step: Step) -> EncodedSample:
-        why: Exception | None = None
+        """The first sample with a row from a step's start on.
+
+        Raises:
+            BadSampleError, BadShardError: none can be used; or, with what is wrong with the first of them, none is whole.
+        """
+        errors: list[BadSampleError | BadShardError] = []
         for position in itertools.chain(range(step.first, len(self.stream)), range(step.first)):
             try:
                 sample = self.encode(step.after.epoch, position)
             except (BadSampleError, BadShardError) as error:
-                why = why or error
+                errors.append(error)
                 continue  # counted where it is at home
             if sample.rows:
                 return sample
+        first = errors[0] if errors else None
+        if first and len(errors) == len(self.stream):
+            found = f"{first.found} (none of the {len(errors)} samples can be used)"
+            raise type(first)(first.where, found, first.expected, first.remedy)
         raise BadShardError(
             ", ".join(self.stream.sets),
-            "no sample with a conversation that can be used" + (f", such as this one: {why}" if why else ""),
+            "no sample with a conversation that can be used" + (f" ({first.where}: {first.found})" if first else ""),
             f"conversations of {self.selection.text()}",
             "check levels and tasks of the data, and lint the shards",
         )
