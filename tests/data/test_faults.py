@@ -95,13 +95,21 @@ def renamed(path: Path, old: str, new: str) -> None:
             tar.addfile(entry, io.BytesIO(content))
 
 
+def huge(index: dict) -> dict:
+    """The record of a shard with as many samples as one may have."""
+    return index["shards"][1] | {"samples": 10**6, "bytes": 10**10}
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         (lambda index: index["shards"][1].update(samples=10**15), "1000000000000000 samples in"),
         (lambda index: index["shards"][1].update(samples=-4), "-4 samples in"),
         (lambda index: index["shards"][1].update(samples=4.5), "4.5 samples in"),
-        (lambda index: index["shards"][1].update(bytes=2 * 10**18, samples=10**15), r"shard-000001\.tar: found \d+ bytes"),
+        (lambda index: index["shards"][1].update(bytes=2 * 10**18, samples=10**15), "found 1000000000000000; expected at most"),
+        (lambda index: index["shards"][1].update(bytes=2 * 10**18), "4 samples in 2000000000000000000 bytes"),
+        (lambda index: index["shards"][1].update(bytes=2 * 10**9, samples=10**6), r"shard-000001\.tar: found \d+ bytes"),
+        (lambda index: index["shards"].extend(101 * [huge(index)]), "index.json, samples: found 101000012; expected at most"),
         (lambda index: index.update(samples=10**15), "1000000000000000 samples in all"),
     ],
 )

@@ -1,6 +1,9 @@
 """Remote shards arrive whole whatever the server does, are kept within bounds, and say what is wrong when they cannot."""
 
+import json
+import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +41,11 @@ def cache(tmp_path: Path, **options) -> ShardCache:
 
 def read_all(shards: ShardSet) -> list[str]:
     return [raw.key for number in range(len(shards.shards)) for raw in shards.read(number)]
+
+
+def bytes_kept(tmp_path: Path) -> int:
+    files = [file for file in (tmp_path / "cache").rglob("*") if file.is_file() and file.suffix != ".lock"]
+    return sum(file.stat().st_size for file in files)
 
 
 EVERY_KEY = [f"s{number:03d}" for number in range(12)]
@@ -155,14 +163,92 @@ def test_the_cache_stays_within_its_bytes_and_drops_what_was_longest_not_read(se
         os.utime(path, (path.stat().st_atime, path.stat().st_mtime + len(server.sent)))
         assert {n for n, shard in enumerate(shards.shards) if shards.folder.path(shard.file).exists()} == there
         assert len(list(still_open)) == 3
-        files = [file for file in (tmp_path / "cache").rglob("*") if file.is_file() and file.suffix != ".lock"]
-        assert sum(file.stat().st_size for file in files) <= bounded.max_bytes
+        assert bytes_kept(tmp_path) <= bounded.max_bytes
+
+
+def test_an_index_beside_a_shard_takes_its_room_too(server, tmp_path):
+    largest = max(shard.bytes for shard in ShardSet.open(server.address, cache(tmp_path)).shards)
+    shards = ShardSet.open(server.address, cache(tmp_path, max_bytes=largest))
+    for number in range(3):
+        assert [raw.key for raw in shards.read(number)] == EVERY_KEY[4 * number : 4 * number + 4]
+        assert bytes_kept(tmp_path) <= largest
+    assert isinstance(shards.folder, RemoteFolder)
+    shards.folder.read("shard-000000.index.json")
+    assert bytes_kept(tmp_path) <= largest
+
+
+def test_a_shard_larger_than_the_cache_is_refused_before_anything_is_dropped(server, tmp_path):
+    shards = ShardSet.open(server.address, cache(tmp_path))
+    read_all(shards)
+    kept, size = bytes_kept(tmp_path), shards.shards[0].bytes
+    told = rf"set/shard-000000\.tar, bytes: found {size}; expected at most {size - 1}, .* Raise data\.cache_gib"
+    with pytest.raises(BadShardError, match=told):
+        ShardSet.open(server.address, cache(tmp_path, max_bytes=size - 1))
+    assert bytes_kept(tmp_path) == kept
+
+
+@pytest.mark.parametrize(
+    ("samples", "size", "told"),
+    [
+        (10**13, 2 * 10**16, "samples: found 10000000000000; expected at most 1000000"),
+        (4, 2 * 10**16, "4 samples in 20000000000000000 bytes; expected 1024 to 1073741824 bytes a sample"),
+        (10**6, 2 * 10**12, r"bytes: found 2000000000000; expected at most 107374182400, the bounds of the cache"),
+    ],
+)
+def test_an_index_of_absurd_sizes_leaves_the_cache_as_it_is(folder, server, tmp_path, samples, size, told):
+    read_all(ShardSet.open(server.address, cache(tmp_path)))
+    kept = bytes_kept(tmp_path)
+    index = json.loads((folder / "index.json").read_text())
+    index["shards"][0] |= {"samples": samples, "bytes": size}
+    index["samples"] = sum(shard["samples"] for shard in index["shards"])
+    server.folder = tmp_path
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    with pytest.raises(BadShardError, match=rf"shard-000000\.tar.*{told}"):
+        ShardSet.open(server.address, cache(tmp_path))
+    assert bytes_kept(tmp_path) == kept
+
+
+def test_two_processes_that_fetch_at_once_do_not_take_the_same_room(server, tmp_path):
+    largest = max(shard.bytes for shard in ShardSet.open(server.address, cache(tmp_path)).shards)
+    bounded = cache(tmp_path, max_bytes=largest + 8192)  # for a shard and a block of another
+    shards = ShardSet.open(server.address, bounded)
+    server.faults = ["", "stall"]
+    other = multiprocessing.get_context("fork").Process(target=lambda: list(shards.read(0)))
+    other.start()
+    while other.is_alive() and server.requests["shard-000000.tar"] < 2:  # until it has one block and waits for the next
+        time.sleep(0.01)
+    assert [raw.key for raw in shards.read(1)] == EVERY_KEY[4:8]
+    other.join()
+    assert other.exitcode == 0
+    assert bytes_kept(tmp_path) <= bounded.max_bytes
+
+
+def test_what_nobody_fetches_any_more_makes_room(server, tmp_path):
+    largest = max(shard.bytes for shard in ShardSet.open(server.address, cache(tmp_path)).shards)
+    shards = ShardSet.open(server.address, cache(tmp_path, attempts=1, max_bytes=largest + 8192))
+    assert isinstance(shards.folder, RemoteFolder)
+    server.faults = ["", "503"]
+    with pytest.raises(BadShardError):
+        list(shards.read(0))
+    part = shards.folder.path(f"shard-000000.tar.{shards.shards[0].bytes}.part")
+    assert part.stat().st_size == 4096
+    assert [raw.key for raw in shards.read(1)] == EVERY_KEY[4:8]
+    assert not part.exists()
+
+
+def test_what_is_not_of_the_cache_is_never_dropped(server, tmp_path):
+    own = tmp_path / "cache" / "notes" / "mine.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    largest = max(shard.bytes for shard in ShardSet.open(server.address, cache(tmp_path)).shards)
+    assert read_all(ShardSet.open(server.address, cache(tmp_path, max_bytes=largest))) == EVERY_KEY
+    assert own.read_text() == "mine"
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_half(server, tmp_path):
     shards = ShardSet.open(server.address, cache(tmp_path))
     assert isinstance(shards.folder, RemoteFolder)
-    part = Path(f"{shards.folder.path('shard-000001.tar')}.part")
+    part = shards.folder.path(f"shard-000001.tar.{shards.shards[1].bytes}.part")
     part.parent.mkdir(parents=True)
     part.symlink_to("/dev/full")  # on which every write fails as on a full disk
     exact = loader(shards, samples_per_batch=1, shuffle=False, bad_samples_allowed=1)

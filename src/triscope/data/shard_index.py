@@ -17,6 +17,8 @@ INDEX_SCHEMA = 1
 INDEX_FILE = "index.json"
 MIN_SAMPLE_BYTES = 2 * tarfile.BLOCKSIZE  # the header and the content of its record
 MAX_SAMPLE_BYTES = 2**30  # is read at once
+MAX_SHARD_SAMPLES = 10**6  # are shuffled in memory, some shards together
+MAX_SET_SAMPLES = 10**8  # are planned in memory, an epoch at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,12 @@ def parse_summary(content: bytes, folder: str) -> tuple[tuple[Shard, ...], Count
         raise BadShardError(where, f"{type(error).__name__} {error}", "the fields of an index", how_to_index(folder)) from None
     for shard in shards:
         _check(shard, where, folder)
-    if counts.samples != sum(shard.samples for shard in shards):
-        raise BadShardError(where, f"{counts.samples} samples in all", "the sum of the shards'", how_to_index(folder))
+    total = sum(shard.samples for shard in shards)
+    if counts.samples != total:
+        raise BadShardError(where, f"{counts.samples} samples in all", f"the sum of the shards', {total}", how_to_index(folder))
+    if total > MAX_SET_SAMPLES:
+        remedy = "divide it into several sets"
+        raise BadShardError(f"{where}, samples", f"{total}", f"at most {MAX_SET_SAMPLES}", remedy)
     return shards, counts
 
 
@@ -135,10 +141,14 @@ def _check(shard: Shard, where: str, folder: str) -> None:
     if not isinstance(shard.file, str) or Path(shard.file).name != shard.file or Path(shard.file).suffix != ".tar":
         raise BadShardError(f"{where}, file", repr(shard.file), "the name of a .tar in the folder", how_to_index(folder))
     numbers = type(shard.samples) is int and type(shard.bytes) is int
-    if not numbers or not 0 <= shard.samples * MIN_SAMPLE_BYTES <= shard.bytes:
+    most = shard.samples * MAX_SAMPLE_BYTES + tarfile.RECORDSIZE if numbers else 0  # a tar is filled up to a whole record
+    if not numbers or not 0 <= shard.samples * MIN_SAMPLE_BYTES <= shard.bytes <= most:
         raise BadShardError(
             f"{where}, shard {shard.file}",
             f"{shard.samples!r} samples in {shard.bytes!r} bytes",
-            f"at least {MIN_SAMPLE_BYTES} bytes a sample",
+            f"{MIN_SAMPLE_BYTES} to {MAX_SAMPLE_BYTES} bytes a sample",
             how_to_index(folder),
         )
+    if shard.samples > MAX_SHARD_SAMPLES:
+        remedy = "convert the data again with fewer samples a shard (--samples_per_shard)"
+        raise BadShardError(f"{where}, shard {shard.file}, samples", f"{shard.samples}", f"at most {MAX_SHARD_SAMPLES}", remedy)

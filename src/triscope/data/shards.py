@@ -112,17 +112,19 @@ class ShardSet:
             cache: where shards of an address are kept.
 
         Raises:
-            BadShardError: no index, another schema or impossible numbers, or a local shard that is missing or of another
-                size than indexed.
+            BadShardError: no index, another schema or impossible numbers, a local shard that is missing or of another size
+                than indexed, or a remote one that is larger than the cache.
         """
+        opened: LocalFolder | RemoteFolder
         if is_remote(folder):
-            remote, content = RemoteFolder.of(str(folder), INDEX_FILE, cache)
-            return cls(remote, *parse_summary(content, str(remote)))
-        local = LocalFolder(Path(folder))
-        shards, counts = parse_summary(local.read(INDEX_FILE), str(local))
+            opened, content = RemoteFolder.of(str(folder), INDEX_FILE, cache)
+        else:
+            opened = LocalFolder(Path(folder))
+            content = opened.read(INDEX_FILE)
+        shards, counts = parse_summary(content, str(opened))
         for shard in shards:
-            local.check(shard.file, shard.bytes)
-        return cls(local, shards, counts)
+            opened.check(shard.file, shard.bytes)
+        return cls(opened, shards, counts)
 
     @cached_property
     def fingerprint(self) -> str:
