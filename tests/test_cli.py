@@ -71,7 +71,7 @@ def test_a_checkpoint_that_holds_the_warm_started_parts_is_tested_and_talked_to_
     [
         (("--data.train", '{"nowhere": 1}'), "nowhere"),
         (("--model.init_args.warm_start", '[{"checkpoint": "nowhere.ckpt", "parts": ["qformer"]}]'), r"nowhere\.ckpt"),
-        (("--data.prompt_style.max_prompt_tokens", "1"), r"no sample .* such as this one: .*max_prompt_tokens"),
+        (("--data.prompt_style.max_prompt_tokens", "1"), r"found .*none of the 5 samples can be used.*max_prompt_tokens"),
         (("--model.init_args.model.init_args.vision.init_args.cache_folder", "None"), "found None; expected null"),
     ],
     ids=["missing shards", "missing checkpoint", "prompts that are too long", "None, which would be a folder's name"],
@@ -121,46 +121,20 @@ def test_an_unknown_command_is_named(capsys):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("mistake", "told", "remedy"),
     [
-        ("model: {init_args: {learnign_rate: 0.1}}", r"'learnign_rate' is not accepted.*Did you mean learning_rate"),
-        ("model: {init_args: {model: {init_args: {language: {init_args: {adapter_botleneck: 3}}}}}}", "adapter_botleneck"),
-        ("data: {prompt_style: {tag: true}}", r"tag'.*Did you mean tags"),
-        ("data: {prompt_style: {tags: softt}}", r"tags\".*'none', 'hard', 'soft'.*softt"),
-        ("trainier: {max_steps: 3}", r"'trainier\.?\w*'.*Did you mean trainer"),
-        ("data: {workers: 1", "Problems parsing config"),
+        (("max_steps", "-5"), "`max_steps` must be a non-negative integer", "Correct the trainer's arguments."),
+        (("accelerator", "abacus"), "You selected an invalid accelerator name", "`triscope doctor` tells what is here."),
+        (("strategy", "abacus"), "You selected an invalid strategy name", "Correct the trainer's arguments."),
+        (("overfit_batches", "-1"), "You have passed invalid value -1", "Correct the trainer's arguments."),
     ],
+    ids=lambda told: told[0] if isinstance(told, tuple) else "",
 )
-def test_a_key_or_value_that_is_not_understood_is_told_in_a_line_with_its_file(base, tmp_path, capsys, text, told):
-    (tmp_path / "mine.yaml").write_text(text)
-    message = refused(fit_arguments(base, str(base / "shards"), tmp_path / "run", "-c", str(tmp_path / "mine.yaml")))
-    assert re.search(told, message) and "mine.yaml" in message and "\n" not in message
-    assert "usage" not in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_path_that_a_file_misspells_is_told_with_that_file(base, tmp_path):
-    (tmp_path / "mine.yaml").write_text("model: {init_args: {model: conf/model/lion_micro.yaml}}")  # from here there is none
-    message = refused(fit_arguments(base, str(base / "shards"), tmp_path / "run", "-c", str(tmp_path / "mine.yaml")))
-    assert message.startswith(f"triscope fit: {tmp_path}/mine.yaml: found") and "\n" not in message
-    assert "conf/model/lion_micro.yaml" in message and message.endswith("that file's folder.")
-
-
-def test_a_missing_recipe_is_asked_for_by_name():
-    assert refused(["fit", "-c", "conf/recipe/lion_9.yaml"]).endswith(
-        "lion_9.yaml: found no such file; expected a recipe or what is laid over one. Correct the path."
-    )
-    assert "Name a recipe, as in -c conf/recipe/lion_2_region.yaml" in refused(["fit", "--run.folder", "runs/mine"])
-
-
-def test_a_mistake_on_the_command_line_is_not_looked_for_in_the_files(base, tmp_path):
-    message = refused(fit_arguments(base, str(base / "shards"), tmp_path / "run", "--model.init_args.learning_rat", "1"))
-    assert message.startswith("triscope fit: the command line: found") and message.endswith("Did you mean learning_rate.")
-
-
-def test_what_the_trainer_refuses_is_told_without_a_stack_trace(base, tmp_path):
-    message = refused(fit_arguments(base, str(base / "shards"), tmp_path / "run", "--trainer.max_steps", "-5"))
-    assert message.startswith("triscope fit: trainer: found `max_steps` must be a non-negative integer")
+def test_what_the_trainer_refuses_is_told_without_a_stack_trace_and_leaves_nothing_behind(base, tmp_path, mistake, told, remedy):
+    key, value = mistake
+    message = refused(fit_arguments(base, str(base / "shards"), tmp_path / "runs" / "mine", f"--trainer.{key}", value))
+    assert message.startswith(f"triscope fit: trainer: found {told}") and message.endswith(remedy)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_whose_folder_cannot_be_made_is_refused(base, tmp_path):
@@ -188,6 +162,15 @@ def test_data_of_the_wrong_level_ends_with_a_message_and_no_stack_trace(base, tm
     image_stage = ("--model.class_path", "triscope.stages.ImageLevelStage", "--run.wandb", "disabled")
     message = refused(fit_arguments(base, shards, tmp_path / "run", *image_stage))
     assert message.startswith("triscope fit: ") and shards in message and "image" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_test_that_cannot_start_leaves_the_run_as_it_was(base, run_folder):
+    before = sorted(run_folder.rglob("*"))
+    tested = ["test", "-c", str(run_folder / "config.yaml"), "--ckpt_path", str(run_folder / "checkpoints" / "last.ckpt")]
+    for wandb in ("disabled", "offline"):
+        assert "nowhere" in refused([*tested, "--run.wandb", wandb, "--data.test", '{"x": "nowhere"}'])
+        assert sorted(run_folder.rglob("*")) == before
 
 
 def test_a_checkpoint_that_would_run_a_program_is_not_opened(base, run_folder, tmp_path):
@@ -217,6 +200,18 @@ def test_resuming_goes_on_with_the_same_losses_behind_what_was_written(base, run
     (run / "metrics.csv").write_text(written)
     main(fit_arguments(base, str(base / "shards"), run, *resume))
     assert losses(run) == straight + straight[2:]
+
+
+@pytest.mark.parametrize(
+    "option", [("enable_progress_bar", "false"), ("callbacks", "lightning.pytorch.callbacks.RichProgressBar")]
+)
+def test_no_bar_of_ours_is_drawn_where_none_or_another_is_asked_for(base, tmp_path, capsys, option):
+    key, value = option
+    more = ("--run.wandb", "disabled", f"--trainer.{key}", value)
+    main(fit_arguments(base, str(base / "shards"), tmp_path / "run", *more))
+    assert len(losses(tmp_path / "run")) == 4
+    told = capsys.readouterr()
+    assert "Training: " not in told.out + told.err
 
 
 def test_a_run_is_tested_from_its_own_configuration_and_its_curves_are_left_alone(run_folder, capsys):

@@ -2,23 +2,18 @@
 
 import csv
 import importlib
-import inspect
 import json
 import os
-import re
 import shutil
 import sys
 import warnings
 from argparse import ArgumentError
-from collections.abc import Sequence
-from difflib import get_close_matches
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
 import yaml
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -30,7 +25,7 @@ from triscope.checkpoints.run import PARTS_FILE, SETS_FILE
 from triscope.checkpoints.whole import WholeCheckpoints, check_readable
 from triscope.data.datamodule import DataModule
 from triscope.data.errors import ConfigurationError, TriscopeError, bad_path, reason
-from triscope.data.prompts import PromptStyle
+from triscope.refusals import misread, refused_by_trainer
 from triscope.stages import Stage
 from triscope.version import CODE_FILE, code_version
 
@@ -59,7 +54,6 @@ Each command has --help. Recipes are in conf/recipe, model sizes in conf/model, 
 
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
-_NOISE = re.compile(r"Does not validate|Subtypes:|Errors:|Given value|.*Expected a <class 'NoneType'>")
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -149,34 +143,54 @@ class TriscopeCLI(LightningCLI):
             self.model.restored_from = Path(checkpoint)
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run; a fit whose input is refused before its first batch leaves nothing behind."""
+        """Run; what is refused leaves nothing behind, but for a fit that has begun."""
         try:
             super()._run_subcommand(subcommand)
-        except TriscopeError:
-            began = (Path(self.trainer.default_root_dir) / "config.yaml").exists()
-            if subcommand == "fit" and self.trainer.is_global_zero and not began:
-                self._remove_beginnings(Path(self.trainer.default_root_dir))
+        except (TriscopeError, MisconfigurationException):
+            folder = Path(self.trainer.default_root_dir)
+            if self.trainer.is_global_zero and not (subcommand == "fit" and (folder / "config.yaml").exists()):
+                self._remove_beginnings(folder)
             raise
 
     def _remove_beginnings(self, folder: Path) -> None:
-        """What a run writes into its folder before its first batch, and folders that are empty then."""
+        """What is written before there is a batch to learn from or a score, and the folders made for it."""
         for run in [logger.experiment for logger in wandb_loggers(self.trainer)]:
             run.finish(exit_code=1)
             shutil.rmtree(Path(run.dir).parent)
-        if not list(folder.glob("wandb/*run-*")):  # beside runs there are only links and logs of the last one
-            shutil.rmtree(folder / "wandb", ignore_errors=True)
-        for name in (PARTS_FILE, SETS_FILE):
-            (folder / name).unlink(missing_ok=True)
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        if not list(self._logs.glob("wandb/*run-*")):  # beside runs there are only links and logs of the last one
+            shutil.rmtree(self._logs / "wandb", ignore_errors=True)
+        if self.subcommand == "fit":
+            for name in (PARTS_FILE, SETS_FILE):
+                (folder / name).unlink(missing_ok=True)
+        for made in self._made:
+            if not any(made.iterdir()):
+                made.rmdir()
 
     def instantiate_trainer(self, **kwargs: object) -> lightning.Trainer:
-        """The trainer with the run's folder and loggers; what is evaluated later is logged in a folder of its own."""
-        folder, wandb = self._get(self.config_init, "run.folder"), self._get(self.config_init, "run.wandb")
-        logs = folder if self.subcommand == "fit" else os.path.join(folder, str(self.subcommand))
-        asked = self._get(self.config_init, "trainer.plugins") or []
-        plugins = [*(asked if isinstance(asked, list) else [asked]), WholeCheckpoints()]
-        return super().instantiate_trainer(default_root_dir=folder, logger=run_loggers(logs, wandb), plugins=plugins, **kwargs)
+        """The trainer with the run's folder; loggers, which write there, only once Lightning has accepted all the rest.
+
+        Raises:
+            MisconfigurationException: it has not.
+        """
+        given = self._get(self.config_init, "trainer")
+        folder = self._get(self.config_init, "run.folder")
+        plugins, callbacks = [*_listed(given.plugins), WholeCheckpoints()], _listed(given.callbacks)
+        if given.enable_progress_bar is not False and not any(isinstance(each, ProgressBar) for each in callbacks):
+            callbacks.append(TQDMProgressBar(refresh_rate=10))
+        told = {"plugins": plugins, "callbacks": callbacks, **kwargs}
+        try:
+            trainer = super().instantiate_trainer(default_root_dir=folder, logger=False, **told)
+        except ValueError as error:  # such as a strategy of no known name
+            raise MisconfigurationException(str(error)) from error
+        self._logs = Path(folder) if self.subcommand == "fit" else Path(folder, str(self.subcommand))
+        self._made = [path for path in (self._logs, *self._logs.parents) if not path.exists()]
+        trainer.loggers = run_loggers(self._logs, self._get(self.config_init, "run.wandb"))
+        return trainer
+
+
+def _listed(value: Any) -> list[Any]:
+    """A trainer's argument that may be one, several or none."""
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
 
 
 def run_loggers(folder: str | Path, wandb: str = "offline") -> list[Logger]:
@@ -219,7 +233,6 @@ def run_callbacks() -> list[lightning.Callback]:
         RoutingPicture(),
         RunTables(),
         Throughput(),  # behind the pictures: drawing them is no waiting for data
-        TQDMProgressBar(refresh_rate=10),
     ]
 
 
@@ -245,46 +258,11 @@ def main(arguments: list[str] | None = None) -> None:
     except ArgumentError as error:
         raise SystemExit(f"triscope {command}: {misread(error.message, arguments)}") from error
     except MisconfigurationException as error:
-        remedy = "`triscope doctor` tells what is here"
-        told = ConfigurationError("trainer", str(error).rstrip(".!"), "what Lightning's Trainer takes", remedy)
-        raise SystemExit(f"triscope {command}: {told}") from error
+        raise SystemExit(f"triscope {command}: {refused_by_trainer(error)}") from error
     except TriscopeError as error:
         raise SystemExit(f"triscope {command}: {error}") from error
     except OSError as error:
         raise SystemExit(f"triscope {command}: {bad_path(error)}") from error
-
-
-def misread(message: str, arguments: Sequence[str]) -> ConfigurationError:
-    """What the parser of the configuration says, shorter, with where it was given and what may be meant.
-
-    Args:
-        message: of the parser.
-        arguments: of the command line.
-    """
-    if missing := re.search(r"\"config\": File does not exist: '([^']+)'", message):
-        return ConfigurationError(f"-c {missing[1]}", "no such file", "a recipe or what is laid over one", "correct the path")
-    lines = [line.strip() for line in message.splitlines() if line.strip() and not _NOISE.match(line.strip())]
-    known = {name for kind in (Stage, DataModule, PromptStyle, lightning.Trainer) for name in inspect.signature(kind).parameters}
-    known |= {"model", "data", "trainer", "run", "checkpoint", "class_path", "init_args"}
-    path = re.search(r"[Oo]ption '([\w.]+)'", message)
-    value = re.search(r"(Expected a path but|Got value:) (\S+)", message)
-    name = next((name for name in path[1].split(".") if name not in known), "") if path else value[2] if value else ""
-    near = get_close_matches(name, sorted(known), n=1) if path else []
-    files = [file for flag, file in pairwise(arguments) if flag in ("-c", "--config")]
-    typed = ["the command line"] * any(name in argument for argument in arguments if argument not in files)
-    holding = [file for file in files if Path(file).is_file() and name in _words_of(Path(file))] + typed
-    where = ", ".join(holding if name and holding else [*files, "the command line"])
-    remedy = f"did you mean {near[0]}" if near else "correct it"
-    if not files and "are required" in message:
-        remedy = "name a recipe, as in -c conf/recipe/lion_2_region.yaml"
-    if name.endswith(".yaml"):
-        remedy = "correct the path; one that stands in a file starts from that file's folder"
-    return ConfigurationError(where, " ".join(lines), f"keys and values that `triscope {arguments[0]} --help` lists", remedy)
-
-
-def _words_of(file: Path) -> set[str]:
-    """Keys and values of a YAML file; it need not be in order."""
-    return set(re.findall(r"[\w./-]+", re.sub(r"#.*", "", file.read_text(encoding="utf-8"))))
 
 
 def _run(command: str, arguments: list[str]) -> None:
