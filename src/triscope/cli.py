@@ -174,9 +174,10 @@ class TriscopeCLI(LightningCLI):
         """
         given = self._get(self.config_init, "trainer")
         folder = self._get(self.config_init, "run.folder")
-        told = {"plugins": [*_listed(given.plugins), WholeCheckpoints()], "callbacks": _listed(given.callbacks), **kwargs}
-        if given.enable_progress_bar is not False and not any(isinstance(each, ProgressBar) for each in told["callbacks"]):
-            told["callbacks"].append(TQDMProgressBar(refresh_rate=10))
+        plugins, callbacks = [*_listed(given.plugins), WholeCheckpoints()], _listed(given.callbacks)
+        if given.enable_progress_bar is not False and not any(isinstance(each, ProgressBar) for each in callbacks):
+            callbacks.append(TQDMProgressBar(refresh_rate=10))
+        told = {"plugins": plugins, "callbacks": callbacks, **kwargs}
         try:
             trainer = super().instantiate_trainer(default_root_dir=folder, logger=False, **told)
         except ValueError as error:  # such as a strategy of no known name
