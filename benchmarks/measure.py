@@ -107,13 +107,15 @@ def _report_peak(there: Connection, device: str, work: Callable[..., Any], *argu
         return
     ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak until now
-    before = _status_kib("VmRSS")
+    before = status_kib("VmRSS")
     work(*arguments)
-    there.send((_status_kib("VmHWM") - before) / 1024)
+    there.send((status_kib("VmHWM") - before) / 1024)
 
 
-def _status_kib(field: str) -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+def status_kib(field: str, process: int | None = None) -> int:
+    """What Linux says of the memory of a process, this one if None, in KiB; `VmHWM` is its peak."""
+    status = Path(f"/proc/{process or 'self'}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(field))
     return int(line.split()[1])
 
 
