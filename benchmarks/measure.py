@@ -123,13 +123,13 @@ class PeakMemory:
         if self._is_cpu:
             ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _MMAP_BYTES)
             Path("/proc/self/clear_refs").write_text("5")  # forget the peak until now
-            self._before = _status_kib("VmRSS")
+            self._before = status_kib("VmRSS")
         else:
             torch.cuda.reset_peak_memory_stats()
 
     def mib(self) -> float:
         """Until now."""
-        return (_status_kib("VmHWM") - self._before) / 1024 if self._is_cpu else torch.cuda.max_memory_allocated() / MIB
+        return (status_kib("VmHWM") - self._before) / 1024 if self._is_cpu else torch.cuda.max_memory_allocated() / MIB
 
 
 def _send_back(there: Connection, work: Callable[..., Any], *arguments: Any) -> None:
@@ -143,8 +143,10 @@ def _peak_of(device: str, work: Callable[..., Any], *arguments: Any) -> float:
     return memory.mib()
 
 
-def _status_kib(field: str) -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+def status_kib(field: str, process: int | None = None) -> int:
+    """What Linux says of the memory of a process, this one if None, in KiB; `VmHWM` is its peak."""
+    status = Path(f"/proc/{process or 'self'}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(field))
     return int(line.split()[1])
 
 

@@ -105,6 +105,7 @@ class LanguageModel(nn.Module):
         else:
             self.model = pretrained_model(self._path, config, dtype, attention)
         self.model.requires_grad_(False)
+        self.model.train()  # read weights come in evaluation mode, in which no layer is recomputed nor dropped from
         self.width: int = config.hidden_size
         if lora is not None:
             add_lora(self.model, lora)

@@ -123,7 +123,7 @@ def _pack_linears(model: nn.Module) -> None:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             # bitsandbytes packs weights anew for some CPUs when it first reads without gradients: a layout that has no backward,
             # is less exact, and does not exist for matrices narrower than a block.
-            module.support_avx512bf16_for_cpu = False
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010, no field that the type of a module knows
 
 
 def _class_and_options(config: PretrainedConfig, dtype: Precision, attention: str) -> tuple[Any, dict[str, Any]]:
