@@ -119,11 +119,12 @@ def _pack_linears(model: nn.Module) -> None:
         if type(module) is nn.Linear and module is not head:
             is_wo = name.endswith(".wo")
             model.set_submodule(name, packed(module, kept_in=torch.bfloat16 if is_wo else torch.uint8))
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
+    part: Any
+    for part in model.modules():
+        if hasattr(part, "support_avx512bf16_for_cpu"):
             # bitsandbytes packs weights anew for some CPUs when it first reads without gradients: a layout that has no backward,
             # is less exact, and does not exist for matrices narrower than a block.
-            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010, no field that the type of a module knows
+            part.support_avx512bf16_for_cpu = False
 
 
 def _class_and_options(config: PretrainedConfig, dtype: Precision, attention: str) -> tuple[Any, dict[str, Any]]:
