@@ -44,7 +44,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     assert [item.row.key for item in read_predictions(path)] == ["a:0"]
 
 
-def test_files_of_several_processes_are_merged_by_key_without_the_padding(tmp_path):
+def test_files_of_parts_of_a_set_are_merged_by_key_and_what_both_hold_is_there_once(tmp_path):
     files = [tmp_path / "0.jsonl", tmp_path / "1.jsonl"]
     write_predictions(files[0], [prediction("c:0"), prediction("a:0")])
     write_predictions(files[1], [prediction("b:0"), prediction("a:0")])

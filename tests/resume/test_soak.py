@@ -44,6 +44,14 @@ def wait_for(seen, process) -> None:
         time.sleep(0)
 
 
+def written(file: Path) -> int | None:
+    """When a file was last written, in nanoseconds; None where there is none, or it was just renamed."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def lines(folder: Path) -> list[str]:
     file = folder / "losses.txt"
     return file.read_text().splitlines() if file.exists() else []
@@ -59,23 +67,25 @@ def test_kills_leave_losses_and_weights_as_they_were(tmp_path, killed_times, ste
         folder.mkdir()
     fork = multiprocessing.get_context("fork")
     draw = random.Random(0)
+    last = killed / CHECKPOINTS / "last.ckpt"
+    unfinished = last.with_name(".last.ckpt.unfinished")
     while_writing = kills = 0
     while kills < killed_times:
         process = fork.Process(target=fit, args=(base, shards, killed, steps, kills % 3))  # another number of workers each time
+        earlier = written(unfinished)  # by a process that was killed over it
+        is_writing = lambda earlier=earlier: written(unfinished) not in (None, earlier)  # noqa: E731
         process.start()
         before, more = len(lines(killed)), draw.randint(1, 3)
         wait_for(lambda before=before, more=more: len(lines(killed)) >= before + more, process)
-        last = killed / CHECKPOINTS / "last.ckpt"
-        unfinished = last.with_name(".last.ckpt.unfinished")
         if draw.random() < 0.5:
-            wait_for(unfinished.exists, process)
+            wait_for(is_writing, process)
         else:
             time.sleep(draw.random() * 0.2)
         assert process.is_alive(), "the run ended before it was killed as often as it should be"
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         kills += 1
-        while_writing += unfinished.exists()
+        while_writing += is_writing()
         if last.exists():
             torch.load(last, weights_only=True)  # is whole
     for folder in (killed, straight):

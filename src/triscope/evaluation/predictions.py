@@ -1,7 +1,7 @@
-"""Predictions in files, so that scores can be computed again without a model and gathered from several processes.
+"""Predictions in files, so that scores can be computed again without a model.
 
-One line a row: what was asked, what would have been right, what the model said. Every process writes its own file; the
-first process merges them and scores.
+One line a row: what was asked, what would have been right, what the model said. Processes send each other their answers
+(`EvaluatedModule`), and the first writes them all; a set that was asked in several runs has several files.
 """
 
 import json
@@ -75,12 +75,12 @@ def read_predictions(path: Path | str) -> list[Prediction]:
 
 
 def merge(files: Iterable[Path | str]) -> list[Prediction]:
-    """The predictions of several processes as one list, by key, without the rows that pad the last batches."""
+    """The predictions of several files, such as parts of a set, as one list, in the order of their keys."""
     return distinct([prediction for file in files for prediction in read_predictions(file)])
 
 
 def distinct(predictions: Sequence[Prediction]) -> list[Prediction]:
-    """Predictions in the order of their keys, one a key: samplers repeat rows so that every process has as many.
+    """Predictions in the order of their keys, one a key: rows are repeated so that every process has as many.
 
     Raises:
         BadPredictionsError: one key stands for two different questions.
