@@ -98,5 +98,5 @@ def test_kills_leave_losses_and_weights_as_they_were(tmp_path, killed_times, ste
     assert {tuple(line.split()) for line in lines(killed)} == set(expected.items())
     states = [torch.load(folder / CHECKPOINTS / "last.ckpt", weights_only=True)["state_dict"] for folder in (straight, killed)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert while_writing >= kills // 6
+    assert while_writing >= max(1, kills // 6)
     print(f"{kills} kills, {while_writing} of them while a checkpoint was written; {steps} losses and all weights equal")
