@@ -6,6 +6,7 @@ import pytest
 import yaml
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from tests.conftest import REPOSITORY
 from tests.test_cli import refused
 from tests.tiny_model import fit_arguments, write_model_file
 from triscope.refusals import refused_by_trainer
@@ -78,6 +79,12 @@ def test_a_key_in_a_file_that_a_file_names_is_told_with_that_one(tmp_path):
 def test_a_key_that_belongs_to_no_class_is_told_with_the_nearest_of_the_command(tmp_path, key, meant):
     message = told_of(tmp_path, text=nested(key, 3))
     assert message.startswith(f"{tmp_path}/mine.yaml, {key}: found") and message.endswith(f"Did you mean {meant}.")
+
+
+def test_a_file_of_one_section_alone_is_told_how_to_be_given(tmp_path):
+    told = told_of(tmp_path, "-c", str(REPOSITORY / "conf" / "trainer" / "node_fsdp.yaml"))
+    assert "node_fsdp.yaml, strategy" in told
+    assert told.endswith("If all of the file is of the trainer, give it with --trainer in the place of -c.")
 
 
 @pytest.mark.parametrize("typed", [("--data.smaples_per_batch", "3"), ("--data.smaples_per_batch=3",)], ids=str)

@@ -95,7 +95,11 @@ def _unknown_key(unknown: re.Match[str], given: "_Given") -> ConfigurationError:
         meant = _meant(key.partition(".")[0], known)
         return ConfigurationError(where, f"an unknown key {key!r}", f"an argument of {name}", meant)
     listed = [name for section, kind in _SECTIONS.items() for name in _arguments_of(kind, section)]
-    meant = _meant(key, [*listed, *_OTHER_KEYS])
+    sections = [section for section in _SECTIONS if f"{section}.{key.partition('.')[0]}" in listed]
+    if sections and not leftover:  # a file of one section alone, such as conf/trainer/node_fsdp.yaml
+        meant = f"if all of the file is of the {sections[0]}, give it with --{sections[0]} in the place of -c"
+    else:
+        meant = _meant(key, [*listed, *_OTHER_KEYS])
     return ConfigurationError(where, f"an unknown key {key!r}", f"a key that {given.help} lists", meant)
 
 
