@@ -31,7 +31,7 @@ MISREAD = 0.05  # of a board's cells that name something: with one mistake
 TAGGED_SHARE = 0.5  # of the scenes: with the sentence of image tags, so that its words are known too
 LISTED = (6, 16)  # least and most phrases of a list, those for nothing included
 TOLD_AGAIN = 2  # times at most that a list repeats a thing
-BY_NAME = 0.6  # of the things that are alone of their name: asked for by it
+BY_NAME = 0.3  # of the things that are alone of their name: asked for by it
 MOST_TURNS = 8  # of a scene: asked of a picture, a question stands alone, right behind it
 
 
@@ -118,14 +118,12 @@ def _lookups(scene: Scene, rng: random.Random) -> list[Turn]:
 
 
 def _counts(scene: Scene, rng: random.Random) -> dict[str, int]:
-    """What can be counted, and how much of it there is: of a name, at all, of a size, and of a colour."""
+    """How often a name is there, and one of: how many things at all, of a size, and of a colour."""
     size, color = rng.choice(tuple(LONG_SIDES)), rng.choice([thing.color for thing in scene.things])
-    counts = {
-        plural(scene.focus): len(scene.named(scene.focus)),
-        "things": len(scene.things),
-        f"{size} things": sum(thing.size == size for thing in scene.things),
-    }
-    return counts | ({f"{color} things": sum(thing.color == color for thing in scene.things)} if color else {})
+    wider = {"things": len(scene.things), f"{size} things": sum(thing.size == size for thing in scene.things)}
+    if color:
+        wider[f"{color} things"] = sum(thing.color == color for thing in scene.things)
+    return {plural(scene.focus): len(scene.named(scene.focus))} | dict([rng.choice(tuple(wider.items()))])
 
 
 def _link(scene: Scene, number: int, rng: random.Random) -> Turn:
