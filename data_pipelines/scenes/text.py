@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from data_pipelines.scenes.album_questions import compose_album
 from data_pipelines.scenes.compose import LONG_SIDES, PICTURE_SIDE, Scene, Thing, compose, scene_generator
-from data_pipelines.scenes.objects import COLORS, plural
+from data_pipelines.scenes.objects import COLORS
 from data_pipelines.scenes.questions import TASKS, ask, description
 from data_pipelines.scenes.samples import SOURCE, faulty_tags
 from triscope.data.box_text import BOARD_SIDE, format_box
@@ -110,20 +110,19 @@ def _scene_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
 
 
 def _lookups(scene: Scene, rng: random.Random) -> list[Turn]:
-    """Short questions for what is there, how often, and where, so that a text practises much more than it tells."""
-    existence = {rng.choice(scene.things).name: "yes", scene.absent_name(rng): "no"}
-    turns = [Turn(f"Any {name}?", (answer,)) for name, answer in existence.items()]
-    turns += [Turn(f"How many {what}?", (str(count),)) for what, count in _counts(scene, rng).items()]
-    return turns + [_link(scene, number, rng) for number in range(1, 1 + len(scene.things))]
+    """Short questions for how much there is, and what is where, so that a text practises much more than it tells."""
+    what, count = _count(scene, rng)
+    links = [_link(scene, number, rng) for number in range(1, 1 + len(scene.things))]
+    return [Turn(f"How many {what}?", (str(count),)), *links]
 
 
-def _counts(scene: Scene, rng: random.Random) -> dict[str, int]:
-    """How often a name is there, and one of: how many things at all, of a size, and of a colour."""
+def _count(scene: Scene, rng: random.Random) -> tuple[str, int]:
+    """Something that can be counted other than by name, and how much of it there is."""
     size, color = rng.choice(tuple(LONG_SIDES)), rng.choice([thing.color for thing in scene.things])
-    wider = {"things": len(scene.things), f"{size} things": sum(thing.size == size for thing in scene.things)}
+    counts = {"things": len(scene.things), f"{size} things": sum(thing.size == size for thing in scene.things)}
     if color:
-        wider[f"{color} things"] = sum(thing.color == color for thing in scene.things)
-    return {plural(scene.focus): len(scene.named(scene.focus))} | dict([rng.choice(tuple(wider.items()))])
+        counts[f"{color} things"] = sum(thing.color == color for thing in scene.things)
+    return rng.choice(tuple(counts.items()))
 
 
 def _link(scene: Scene, number: int, rng: random.Random) -> Turn:
