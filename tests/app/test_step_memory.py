@@ -230,7 +230,7 @@ def wide_model(folder: Path, kind: str, bridge: str, tower_width: int) -> Visual
 def wide(base, tmp_path_factory) -> Path:
     """Language models without weights."""
     folder = tmp_path_factory.mktemp("wide")
-    words = {"vocab_size": 2000, "pad_token_id": 0, "eos_token_id": 2}
+    words = {"vocab_size": 12000, "pad_token_id": 0, "eos_token_id": 2}
     llama = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 4}
     t5 = {"d_model": 256, "d_kv": 64, "d_ff": 1024, "num_layers": 2, "num_heads": 4, "feed_forward_proj": "gated-gelu"}
     LlamaConfig(**words, **llama).save_pretrained(folder / "llama")
@@ -249,7 +249,7 @@ def wide(base, tmp_path_factory) -> Path:
     ],
     ids=["a large tower", "activations", "the language model trains"],
 )
-def test_what_each_of_two_processes_takes_of_a_sharded_model_is_planned_within_15_percent(
+def test_what_each_of_two_processes_takes_of_a_sharded_model_is_planned_within_5_percent(
     base, wide, tmp_path, kind, trains, bridge, tower_width, samples, micro_batches, dtype
 ):
     def stage() -> Stage:
@@ -283,8 +283,8 @@ def test_what_each_of_two_processes_takes_of_a_sharded_model_is_planned_within_1
         print(f"planned {plan.total:,}, measured {total:,} bytes: {plan.total / total:.3f}")
         assert sum(plan.weights.values()) == pytest.approx(weights, rel=0.01)
         assert plan.optimizer == pytest.approx(moments, rel=0.01)
-        assert plan.step == pytest.approx(total - weights - moments, rel=0.15)
-        assert plan.total == pytest.approx(total, rel=0.15)
+        assert plan.step == pytest.approx(total - weights - moments, rel=0.1)
+        assert plan.total == pytest.approx(total, rel=0.05)
 
 
 # What a plan counts ---------------------------------------------------------------------------------------------------

@@ -327,8 +327,8 @@ def _step_peaks(model: VisualLanguageModel, shape: StepShape, execution: Executi
         counted.ignore([*model.parameters(), *model.buffers()])
         if model.vision is not None:
             model.vision.register_forward_hook(lambda *_: looking.append(counted.peak))
-        for layer in model.language.layers():
-            layer.register_forward_pre_hook(lambda *_: entering.append(counted.live))
+        for each in model.language.layers():
+            each.register_forward_pre_hook(lambda *_: entering.append(counted.live))
         model.train()
         pieces = _Pieces(execution.pieces)
         if in_pieces:
