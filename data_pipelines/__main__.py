@@ -44,6 +44,7 @@ from data_pipelines.tags.correct import correct
 from triscope.arguments import Parser
 from triscope.data.errors import TriscopeError, bad_path
 from triscope.data.folder import write_whole
+from triscope.data.shard_index import MAX_SHARD_SAMPLES
 from triscope.data.shard_writer import index_folder
 from triscope.data.shards import ShardSet
 
@@ -226,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "generate", generate_options.run_generate, summary, "")
     command.epilog = generate_options.EXAMPLES
     generate_options.add_options(command, _positive)
+    _add_samples_per_shard(command)
 
     command = _command(commands, "lint", run_lint, "find every fault of a shard set", "data/coco --out faults.md")
     command.add_argument("folder", type=Path, help="of the shards")
@@ -382,7 +384,7 @@ def _add_workers(command: argparse.ArgumentParser) -> None:
 
 
 def _add_samples_per_shard(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--samples_per_shard", type=_positive, default=1000, metavar="N", help="(default: %(default)s)")
+    command.add_argument("--samples_per_shard", type=_shard_size, default=1000, metavar="N", help="(default: %(default)s)")
 
 
 def _share(text: str) -> float:
@@ -396,6 +398,13 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _shard_size(text: str) -> int:
+    number = _positive(text)
+    if number > MAX_SHARD_SAMPLES:  # training would refuse the shards
+        raise argparse.ArgumentTypeError(f"{text} is more than the {MAX_SHARD_SAMPLES} samples that a shard may hold")
     return number
 
 

@@ -145,8 +145,41 @@ def test_a_path_that_a_file_misspells_is_told_with_that_file(tmp_path):
     assert message.endswith("that file's folder.")
 
 
-def test_a_file_on_the_command_line_that_does_not_fit_is_told_alone(tmp_path):
-    (tmp_path / "model.yaml").write_text("class_path: triscope.model.VisualLanguageModel\ninit_args: {visoin: null}")
+@pytest.mark.parametrize("typed", ["{option} {file}", "{option}={file}"], ids=["apart", "with ="])
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("init_args.visoin", None, "an unknown key 'visoin'; expected an argument of VisualLanguageModel. Did you mean vision."),
+        (
+            "init_args.vision.init_args.tapz",
+            [0],
+            "an unknown key 'tapz'; expected an argument of VisionEncoder. Did you mean taps.",
+        ),
+        ("init_args.vision.init_args.image_size", "many", "many; expected int. Correct it."),
+    ],
+)
+def test_a_mistake_in_a_model_file_on_the_command_line_is_told_with_file_and_key(tmp_path, typed, key, value, told):
+    model = yaml.safe_load(Path(write_model_file(tmp_path)).read_text())
+    *above, name = key.split(".")
+    part = model
+    for each in above:
+        part = part[each]
+    part[name] = value
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(model))
+    more = typed.format(option="--model.init_args.model", file=tmp_path / "mine.yaml").split()
+    assert told_of(tmp_path, *more) == f"{tmp_path}/mine.yaml, {key}: found {told}"
+
+
+def test_a_key_in_a_file_of_one_section_is_told_with_it(tmp_path):
+    (tmp_path / "data.yaml").write_text("smaples_per_batch: 3")
+    assert told_of(tmp_path, "--data", str(tmp_path / "data.yaml")) == (
+        f"{tmp_path}/data.yaml, smaples_per_batch: found an unknown key 'data.smaples_per_batch'; "
+        "expected a key that `triscope fit --help` lists. Did you mean data.samples_per_batch."
+    )
+
+
+def test_a_list_in_the_place_of_a_model_file_is_told_alone(tmp_path):
+    (tmp_path / "model.yaml").write_text("- a list")
     message = told_of(tmp_path, "--model.init_args.model", str(tmp_path / "model.yaml"))
     assert message.startswith(f"{tmp_path}/model.yaml: found a key or value that does not fit")
     assert message.endswith("Compare it with the files of its kind under conf.")

@@ -38,7 +38,6 @@ def add_options(command: argparse.ArgumentParser, positive: Callable[[str], int]
         "--per_picture", type=positive, default=1, metavar="N", help="dialogues, each of another kind (default: 1)"
     )
     command.add_argument("--seed", type=int, default=0, help="of the choice and the answers (default: %(default)s)")
-    command.add_argument("--samples_per_shard", type=positive, default=1000, metavar="N", help="(default: %(default)s)")
 
     model = command.add_argument_group("model")
     model.add_argument("--model", required=True, help="its name at the endpoint; else a Hugging Face model or its folder")

@@ -25,7 +25,7 @@ from triscope.checkpoints.run import PARTS_FILE, SETS_FILE
 from triscope.checkpoints.whole import WholeCheckpoints, check_readable
 from triscope.data.datamodule import DataModule
 from triscope.data.errors import ConfigurationError, TriscopeError, bad_path, reason
-from triscope.refusals import misread, refused_by_trainer
+from triscope.refusals import misread, refused_by_trainer, with_contents
 from triscope.stages import Stage
 from triscope.version import CODE_FILE, code_version
 
@@ -117,7 +117,12 @@ class TriscopeCLI(LightningCLI):
         for argument in sys.argv[1:] if args is None else args:
             if argument.rpartition("=")[2] == "None":  # where a path may be given, it would become a folder of this name
                 raise ConfigurationError("the command line", "None", "null, which is YAML's word for nothing", "write null")
-        super().parse_arguments(parser, args)
+        try:
+            super().parse_arguments(parser, args)
+        except ArgumentError as error:
+            if told := with_contents(error.message, args):
+                super().parse_arguments(parser, told)
+            raise
         path = self.config[self.config.subcommand].get("ckpt_path")
         if path and str(path).endswith(".ckpt") and "://" not in str(path):
             check_readable(path)

@@ -1,6 +1,7 @@
 """What Lightning and its parser of configurations refuse, told as errors of our own: where it stands, and what may be meant."""
 
 import importlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -49,6 +50,28 @@ def refused_by_trainer(error: Exception) -> ConfigurationError:
     return ConfigurationError("trainer", told, "what Lightning's Trainer takes", remedy)
 
 
+def with_contents(message: str, arguments: Sequence[str]) -> list[str] | None:
+    """A command line with the content of a file in the place of its name, where the parser hides what does not fit in the file:
+    it finds the name beside it, and takes it for a loop. What is wrong with this command line, it tells.
+
+    Args:
+        message: of the parser.
+        arguments: of the command line.
+
+    Returns:
+        None where nothing is hidden.
+    """
+    if not (looping := _LOOP.search(message)):
+        return None
+    told = []
+    for argument in arguments:
+        option, equals, name = argument.rpartition("=")
+        is_it = Path(name).is_file() and Path(name).resolve() == Path(looping[1]).resolve()
+        content = _parsed(Path(name).read_text()) if is_it else None
+        told.append(f"{option}{equals}{json.dumps(content, default=str)}" if isinstance(content, dict) else argument)
+    return told
+
+
 def misread(message: str, arguments: Sequence[str]) -> ConfigurationError:
     """What the parser of the configuration refuses.
 
@@ -88,7 +111,11 @@ def _unknown_key(unknown: re.Match[str], given: "_Given") -> ConfigurationError:
     """A key that the class to which it is given does not take, or that the command does not."""
     key, rest = unknown.groups()
     leftover = unknown[0].startswith("unrecognized")
-    where = given.where((place for place in given.places if place.ends(key)), COMMAND_LINE if leftover else None)
+    places = [place for place in given.places if place.ends(key)]
+    section, _, rest_of_key = key.partition(".")
+    if section in _SECTIONS:  # perhaps in a file of this section alone
+        places += [place for place in given.places if place.key == rest_of_key and place.source != COMMAND_LINE]
+    where = given.where(places, COMMAND_LINE if leftover else None)
     if owner := _OWNER.search(rest) or _last(_EARLIER_OWNER, unknown.string[: unknown.start()]):
         module, _, name = next(filter(None, owner.groups())).rpartition(".")
         known = _arguments_of(getattr(importlib.import_module(module), name))

@@ -1,23 +1,44 @@
 """The memory that is told of a step is what the step then takes."""
 
 import itertools
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as lightning
 import pytest
 import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
+from transformers import AutoTokenizer, LlamaConfig, T5Config
 
+from tests.ranks import on_ranks
 from tests.stages.test_triscope import TOKENS, all_scopes
-from tests.tiny_model import CAT, DOG, batch_of, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
+from tests.tiny_model import CAT, DOG, QFORMER, TOWER, batch_of, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
 from triscope.app.step_memory import Execution, LiveBytes, RowShape, StepShape, packed_weights, plan_memory
+from triscope.components.language import LanguageModel
+from triscope.components.linear import LinearBridge
 from triscope.components.packing import is_packed
+from triscope.components.qformer import QFormerBridge
+from triscope.components.soft_prompt import SoftPrompt
 from triscope.components.unpadded_causal import SharedPrefix
+from triscope.components.vision import VisionEncoder
 from triscope.data.batch import Batch
+from triscope.distributed import ShardedStrategy
 from triscope.model import VisualLanguageModel
-from triscope.stages import MixtureStage, RegionAlignmentStage, RegionLevelStage, Stage, ThreeScopesStage
+from triscope.stages import (
+    ImageLevelStage,
+    MixtureStage,
+    RegionAlignmentStage,
+    RegionInstructionStage,
+    RegionLevelStage,
+    Stage,
+    ThreeScopesStage,
+)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +163,131 @@ def test_images_that_guide_each_other_and_regions_are_planned_within_15_percent_
     told = stage()
     told.configure_model()
     assert_planned(stage, [batch_of(told.model, all_scopes(DOG, CAT) * 3, TOKENS)], tmp_path)
+
+
+# A model in pieces ----------------------------------------------------------------------------------------------------
+
+
+class PiecesAndGathered(LiveBytes):
+    """Counts what a process holds of a sharded model: tensors that lie in pieces, and storages that grow and shrink as layers
+    are gathered and cut again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._storages: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if any(issubclass(kind, DTensor) for kind in types):
+            return NotImplemented  # it works on its piece, which is seen
+        result = super().__torch_dispatch__(function, types, args, kwargs)
+        storages = [storage for reference in list(self._storages.values()) if (storage := reference()) is not None]
+        self.live = sum(storage.nbytes() for storage in storages)
+        self.peak = max(self.peak, self.live)
+        return result
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        if storage._cdata not in self._storages:
+            self._storages[storage._cdata] = weakref.ref(storage)
+            weakref.finalize(storage, self._storages.pop, storage._cdata, None)
+
+
+class SecondStepInPieces(SecondStep):
+    """Also what is held when the second step begins."""
+
+    def on_train_batch_start(self, trainer, stage, batch, batch_idx) -> None:
+        super().on_train_batch_start(trainer, stage, batch, batch_idx)
+        if trainer.fit_loop.epoch_loop.total_batch_idx == trainer.accumulate_grad_batches:
+            parameters = [*stage.parameters()]
+            moments = [value for state in trainer.optimizers[0].state.values() for value in state.values() if value.ndim]
+            self.weights = size_of([*parameters, *stage.buffers()])
+            self.moments = size_of(moments)
+            self.gradients = size_of([each.grad for each in parameters if each.grad is not None])
+            self.began = self.counted.live
+
+
+def size_of(tensors: Sequence[Tensor]) -> int:
+    """Bytes of tensors, or of this process's pieces of them; each once."""
+    local = [each.to_local() if isinstance(each, DTensor) else each for each in tensors]
+    return sum({each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in local}.values())
+
+
+def wide_model(folder: Path, kind: str, bridge: str, tower_width: int) -> VisualLanguageModel:
+    """A model whose layers, tower and bridges are large beside what libraries hold; without content."""
+    bridges: dict[str, Callable] = {
+        "qformer": partial(QFormerBridge, **QFORMER | {"hidden_width": 128, "feed_forward_width": 256}),
+        "image_projector": partial(LinearBridge, markers=True),
+    }
+    tower_options = {"embed_dim": tower_width, "depth": 3, "num_heads": 3}
+    return VisualLanguageModel(
+        language=lambda: LanguageModel(str(folder / kind), adapter_bottleneck=64 if bridge == "qformer" else None),
+        vision=lambda: VisionEncoder(**TOWER, tower_options=tower_options),
+        bridges={bridge: bridges[bridge]},
+        soft_prompt=partial(SoftPrompt, init_std=0.2),
+    )
+
+
+@pytest.fixture(scope="module")
+def wide(base, tmp_path_factory) -> Path:
+    """Language models without weights."""
+    folder = tmp_path_factory.mktemp("wide")
+    words = {"vocab_size": 12000, "pad_token_id": 0, "eos_token_id": 2}
+    llama = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 4}
+    t5 = {"d_model": 256, "d_kv": 64, "d_ff": 1024, "num_layers": 2, "num_heads": 4, "feed_forward_proj": "gated-gelu"}
+    LlamaConfig(**words, **llama).save_pretrained(folder / "llama")
+    T5Config(**words, **t5, decoder_start_token_id=0).save_pretrained(folder / "t5")
+    for kind in ("llama", "t5"):
+        AutoTokenizer.from_pretrained(base / kind).save_pretrained(folder / kind)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "trains", "bridge", "tower_width", "samples", "micro_batches", "dtype"),
+    [
+        ("llama", ImageLevelStage, "qformer", 768, 2, 1, "bfloat16"),
+        ("t5", ImageLevelStage, "qformer", 192, 2, 2, None),
+        ("llama", RegionInstructionStage, "image_projector", 192, 2, 1, "bfloat16"),
+    ],
+    ids=["a large tower", "activations", "the language model trains"],
+)
+def test_what_each_of_two_processes_takes_of_a_sharded_model_is_planned_within_5_percent(
+    base, wide, tmp_path, kind, trains, bridge, tower_width, samples, micro_batches, dtype
+):
+    def stage() -> Stage:
+        return trains(lambda: wide_model(wide, kind, bridge, tower_width))
+
+    def fit(rank: int) -> tuple[int, int, int]:
+        counted = PiecesAndGathered()
+        second = SecondStepInPieces(counted)
+        trainer = tiny_trainer(
+            tmp_path,
+            devices=2,
+            strategy=ShardedStrategy(dtype, process_group_backend="gloo"),
+            accumulate_grad_batches=micro_batches,
+            gradient_clip_val=1.0,
+            callbacks=[second],
+        )
+        with counted:
+            trainer.fit(stage(), DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+        held = second.weights + second.moments + second.gradients
+        return second.weights, second.moments, held + counted.peak - second.began
+
+    read = stage()
+    with torch.device("meta"):
+        read.configure_model()
+    loader = tiny_data(str(base / "shards"), samples).training_loader(read.tokenizers(), read.accepted_levels)
+    batches = list(itertools.islice(loader, 2)) * micro_batches
+    shape = StepShape.largest([StepShape.of(batch) for batch in batches])
+    compute_dtype = torch.bfloat16 if dtype else None
+    plan = plan_memory(stage(), shape, Execution(accumulates=micro_batches > 1, pieces=2, compute_dtype=compute_dtype))
+    for weights, moments, total in on_ranks(2, tmp_path / "results", fit):
+        print(f"planned {plan.total:,}, measured {total:,} bytes: {plan.total / total:.3f}")
+        assert sum(plan.weights.values()) == pytest.approx(weights, rel=0.01)
+        assert plan.optimizer == pytest.approx(moments, rel=0.01)
+        assert plan.step == pytest.approx(total - weights - moments, rel=0.1)
+        assert plan.total == pytest.approx(total, rel=0.05)
+
+
+# What a plan counts ---------------------------------------------------------------------------------------------------
 
 
 def sizes(rows: int = 8, regions: int = 0) -> StepShape:

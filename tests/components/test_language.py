@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -13,6 +14,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from tests.ranks import on_ranks
 from triscope.components.adapters import AdapterMixture
 from triscope.components.language import IGNORED_LABEL, LanguageModel
 
@@ -390,3 +392,16 @@ def test_a_penalty_of_repetition_counts_for_padded_rows_as_for_others(folders, k
     padded = language.generate(nn.functional.pad(row, (0, 0, 5, 0)), nn.functional.pad(valid, (5, 0)), level, **options)
     assert padded == alone
     assert len(set(alone[0])) > len(set(language.generate(row, valid, level, **(options | {"repetition_penalty": 1.0}))[0]))
+
+
+@both_kinds
+def test_the_layers_of_a_sharded_model_are_found_as_before(folders, tmp_path, kind):
+    def found(rank: int) -> list[bool]:
+        torch.distributed.init_process_group("gloo", rank=rank)
+        language = LanguageModel(str(folders[kind]))
+        layers = language.layers()
+        for layer in layers:
+            fully_shard(layer)
+        return [layer is same for layer, same in zip(layers, language.layers(), strict=True)]
+
+    assert on_ranks(1, tmp_path / "results", found) == [[True] * {"llama": 2, "t5": 4}[kind]]

@@ -2,7 +2,7 @@ import lightning.pytorch as lightning
 import pytest
 import torch
 
-from tests.data.tiny import ask, causal_tokenizers, numbered_shards, sample, write_shards
+from tests.data.tiny import ask, causal_tokenizers, decoded_sizes, numbered_shards, sample, write_shards
 from triscope.data.batch import Batch
 from triscope.data.boxes import Box
 from triscope.data.datamodule import DataModule
@@ -215,6 +215,14 @@ def test_samples_that_lie_in_no_shards_make_the_same_batch_as_those_that_do(tmp_
     assert made.rows == delivered.rows
     for name in ("pixels_ICHW", "ids_BT", "supervised_BT", "pair_image_N"):
         assert torch.equal(getattr(made, name), getattr(delivered, name)), name
+
+
+@pytest.mark.parametrize(("draft", "decoded"), [(False, (40, 30)), (True, (20, 15))])
+def test_pictures_are_decoded_small_where_a_draft_does(folder, monkeypatch, draft, decoded):
+    sizes = decoded_sizes(monkeypatch)
+    next(iter(data(folder, draft=draft).training_loader(causal_tokenizers())))
+    next(iter(data(folder, draft=draft).evaluation_loader(folder, causal_tokenizers())))
+    assert set(sizes) == {decoded}
 
 
 def test_boxes_are_jittered_in_training_alone_their_tokens_and_their_text_alike(tmp_path):

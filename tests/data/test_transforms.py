@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 import torch
 
-from tests.data.tiny import ask, jpeg, picture, sample
+from tests.data.tiny import ask, decoded_sizes, jpeg, picture, sample
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import BadSampleError
 from triscope.data.sample import Image
@@ -66,6 +66,14 @@ def test_a_drafted_picture_is_nearly_the_same():
     content, image = encoded(ramp, "JPEG"), Image("0.jpg", 640, 480)
     exact, drafted = (PictureTransform(32, draft=draft).pixels(content, image, False, "") for draft in (False, True))
     assert (exact.int() - drafted.int()).abs().max() <= 6
+
+
+@pytest.mark.parametrize(("draft", "decoded"), [(False, (640, 480)), (True, (80, 60))])
+def test_of_a_large_jpeg_a_draft_decodes_an_eighth_each_way(monkeypatch, draft, decoded):
+    sizes = decoded_sizes(monkeypatch)
+    content, image = encoded(np.zeros((480, 640, 3), dtype=np.uint8), "JPEG"), Image("0.jpg", 640, 480)
+    PictureTransform(32, draft=draft).pixels(content, image, False, "here")
+    assert set(sizes) == {decoded}
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1"])

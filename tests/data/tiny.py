@@ -3,9 +3,12 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
+import PIL.JpegImagePlugin
+import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -47,6 +50,18 @@ def jpeg(shade: int = 128, width: int = 40, height: int = 30) -> bytes:
     buffer = io.BytesIO()
     PIL.Image.fromarray(np.full((height, width, 3), shade, dtype=np.uint8)).save(buffer, "JPEG", quality=95)
     return buffer.getvalue()
+
+
+def decoded_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Width and height of every JPEG that is decoded from now on, as its decoder gives it."""
+    sizes, load = [], PIL.JpegImagePlugin.JpegImageFile.load
+
+    def noted(picture: PIL.JpegImagePlugin.JpegImageFile) -> Any:
+        sizes.append(picture.size)
+        return load(picture)
+
+    monkeypatch.setattr(PIL.JpegImagePlugin.JpegImageFile, "load", noted)
+    return sizes
 
 
 def ask(*turns: tuple[str, str], task: str = "vqa", level: Level = Level.IMAGE) -> Conversation:

@@ -55,6 +55,24 @@ def test_a_mistake_is_told_in_a_line_without_a_traceback(tmp_path: Path, capsys:
     assert f"error: {tmp_path}/file: found file exists; expected a path" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("convert", "vsr", "--annotations", "a.json", "--images", "images"),
+        ("scenes",),
+        ("mmlink", "icons"),
+        ("generate", "data/coco", "--model", "m"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_shards_that_training_would_refuse_are_refused_before_they_are_made(tmp_path, monkeypatch, capsys, command) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main([*command, "--out", "out", "--samples_per_shard", "1000001"])
+    assert "--samples_per_shard: 1000001 is more than the 1000000 samples that a shard may hold" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_source_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["convert", "imagenet"])

@@ -213,12 +213,13 @@ def plan_memory(stage: Stage, shape: StepShape, execution: Execution) -> Memory:
     trained = sum(_piece(parameter, pieces) for _, parameter in stage.trained_parameters())
     unpacked = max((model.get_parameter(name).numel() * 2 for name in packed), default=0)  # one matrix at a time, in bfloat16
     if pieces == 1:
-        working, updating = _step_bytes(model, shape, execution)
+        peaks = _step_peaks(model, shape, execution)
         buckets = trained if execution.has_buckets else 0
-        return Memory(dict(weights), 2 * trained, max(working + unpacked, updating) + buckets)
+        working = max(peaks.forward, peaks.backward) + unpacked
+        return Memory(dict(weights), 2 * trained, max(working, peaks.updating) + buckets)
     gathered = _gathered_bytes(model, packed, execution.compute_dtype)
-    working, _ = _step_bytes(model, shape, execution)
-    return Memory(dict(weights), 2 * trained, trained + gathered.most_beside(working + unpacked))
+    peaks = _step_peaks(model, shape, execution)
+    return Memory(dict(weights), 2 * trained, gathered.most_with(peaks, trained, unpacked))
 
 
 def _piece(parameter: Tensor, pieces: int) -> int:
@@ -259,15 +260,23 @@ class _Gathered(NamedTuple):
     root_gradients: int
     layer_gradients: int
 
-    def most_beside(self, working: int) -> int:
-        """The most at a time: while the tower looks, while layers work, and when the step ends.
+    def most_with(self, peaks: "_Peaks", trained: int, unpacked: int) -> int:
+        """The most at a time, the step's own bytes included.
 
         Args:
-            working: activations, and what else a step needs for a moment.
+            peaks: of a step that finds all of its weights gathered.
+            trained: this device's piece of the gradients.
+            unpacked: what a layer in 4 bits needs for a moment.
         """
-        # A group is gathered into one buffer, and copied from there; the next one's buffer is filled meanwhile.
-        looking, ending = 2 * self.tower, self.root_gradients
-        return self.root + max(looking, 2 * self.layer + self.layer_gradients + working, ending)
+        # A group is gathered into one buffer, and copied from there. In the forward pass the buffer stays until the next group
+        # is copied; in the backward pass the next one's is filled meanwhile.
+        return self.root + max(
+            2 * (self.tower or self.layer) + max(self.root + trained, peaks.looking),
+            3 * self.layer + peaks.entering,
+            2 * self.layer + peaks.forward + unpacked,
+            2 * self.layer + self.layer_gradients + peaks.backward + unpacked,
+            self.root_gradients + trained,
+        )
 
 
 def _gathered_bytes(model: VisualLanguageModel, packed: set[str], dtype: torch.dtype | None) -> _Gathered:
@@ -288,11 +297,25 @@ def _gathered_bytes(model: VisualLanguageModel, packed: set[str], dtype: torch.d
     return _Gathered(root, tower, max(layers), root_gradients, max(gradients))
 
 
-def _step_bytes(model: VisualLanguageModel, shape: StepShape, execution: Execution) -> tuple[int, int]:
-    """The peaks of a step but the first, while it works and while the optimizer updates, without weights and moments.
+class _Peaks(NamedTuple):
+    """The most bytes alive at times of a step but the first, without weights and moments, gradients included.
 
-    Gradients of a model in pieces are not counted: they are cut as they come.
+    Args:
+        looking: until the vision tower has looked; 0 without one.
+        entering: where a layer of the language model begins, on the way forward.
+        forward, backward: in these passes.
+        updating: while the optimizer works.
     """
+
+    looking: int
+    entering: int
+    forward: int
+    backward: int
+    updating: int
+
+
+def _step_peaks(model: VisualLanguageModel, shape: StepShape, execution: Execution) -> _Peaks:
+    """What a step takes, of a model in pieces with all of them gathered."""
     in_pieces = execution.pieces > 1
     with FakeTensorMode(), torch.compiler.set_stance("force_eager"):
         _fill(model, execution.compute_dtype)
@@ -300,26 +323,66 @@ def _step_bytes(model: VisualLanguageModel, shape: StepShape, execution: Executi
             model.set_submodule(name, _PackedLinear(layer))
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, foreach=execution.on_gpu and not in_pieces)
-        counted = LiveBytes()
+        counted, looking, entering = LiveBytes(), [0], [0]
         counted.ignore([*model.parameters(), *model.buffers()])
+        if model.vision is not None:
+            model.vision.register_forward_hook(lambda *_: looking.append(counted.peak))
+        for each in model.language.layers():
+            each.register_forward_pre_hook(lambda *_: entering.append(counted.live))
         model.train()
+        pieces = _Pieces(execution.pieces)
+        if in_pieces:
+            for group in sharding_groups(model)[
+                :-1
+            ]:  # gradients of the last one, the model itself, are whole until the step ends
+                pieces.cut_gradients(group)
         with counted:
-            for parameter in trained:
+            for parameter in trained:  # of the step before, or of micro-batches before
                 if in_pieces:
-                    parameter.register_post_accumulate_grad_hook(_drop_gradient)
+                    pieces.keep(parameter)
                 else:
-                    parameter.grad = torch.zeros_like(parameter)  # of the step before, or of micro-batches before
+                    parameter.grad = torch.zeros_like(parameter)
             with torch.autocast("cpu", torch.bfloat16) if execution.autocast else nullcontext():
                 loss = token_losses(_predict(model, shape)).sum()
+            passed = max(looking), max(entering), counted.peak
             if not execution.accumulates:
                 optimizer.zero_grad()  # behind the forward pass, as Lightning does
+                pieces.clear()
+            counted.peak = counted.live
             loss.backward()
             del loss
         moments = 8 * sum(parameter.numel() for parameter in trained)
-        working, counted.peak = counted.peak, 0
+        backward, counted.peak = counted.peak, 0
         with counted:
             optimizer.step()
-    return working, counted.peak - moments
+    return _Peaks(*passed, backward, counted.peak - moments)
+
+
+class _Pieces:
+    """A device's pieces of the gradients of a model in pieces.
+
+    Args:
+        count: into which a gradient is cut.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._kept: dict[Tensor, Tensor] = {}
+
+    def cut_gradients(self, group: nn.Module) -> None:
+        """Keep no more than a piece of each gradient of a group, as soon as it is there."""
+        for parameter in group.parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(self.keep)
+
+    def keep(self, parameter: Tensor) -> None:
+        """A piece in float32, in the place of the gradient."""
+        self._kept[parameter] = torch.empty(_piece(parameter, self.count) // parameter.itemsize)
+        parameter.grad = None
+
+    def clear(self) -> None:
+        """Drop them."""
+        self._kept.clear()
 
 
 class _PackedLinear(nn.Module):
@@ -335,10 +398,6 @@ class _PackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.linear(x.bfloat16(), self.weight, self.bias).to(x.dtype)
-
-
-def _drop_gradient(parameter: Tensor) -> None:
-    parameter.grad = None
 
 
 def _fill(model: nn.Module, dtype: torch.dtype | None) -> None:

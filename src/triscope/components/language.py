@@ -247,7 +247,9 @@ class LanguageModel(nn.Module):
 
     def layers(self) -> list[nn.Module]:
         """The transformer layers: what is sharded and recomputed one by one."""
-        return [module for module in self.model.modules() if type(module).__name__ in self.model._no_split_modules]
+        names = set(self.model._no_split_modules)
+        # A layer that is sharded has a class of its own, under that of the layer.
+        return [each for each in self.model.modules() if names & {kind.__name__ for kind in type(each).__mro__}]
 
     def keep_levels(self, levels: Sequence[str]) -> None:
         """Reduce every mixture of adapters to the named levels (see `AdapterMixture.keep_levels`)."""
