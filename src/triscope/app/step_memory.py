@@ -332,9 +332,8 @@ def _step_peaks(model: VisualLanguageModel, shape: StepShape, execution: Executi
         model.train()
         pieces = _Pieces(execution.pieces)
         if in_pieces:
-            for group in sharding_groups(model)[
-                :-1
-            ]:  # gradients of the last one, the model itself, are whole until the step ends
+            *cut, _ = sharding_groups(model)  # gradients of the last one, the model itself, are whole until the step ends
+            for group in cut:
                 pieces.cut_gradients(group)
         with counted:
             for parameter in trained:  # of the step before, or of micro-batches before
