@@ -1,11 +1,11 @@
 """LION twice, of the same sizes and the same random weights: as this project builds it, and as a user of Hugging Face would."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,6 @@ from triscope.checkpoints.kinds.blip import INSTRUCTBLIP
 from triscope.checkpoints.kinds.lion import CHECKPOINT
 from triscope.components.aggregator import AggregatorBridge
 from triscope.components.language import LanguageModel
-from triscope.components.pixels import normalised
 from triscope.components.qformer import QFormerBridge
 from triscope.components.soft_prompt import SoftPrompt
 from triscope.components.vision import VisionEncoder
@@ -166,12 +165,12 @@ class Work:
         sizes: of the models.
         device: "cpu", in float32, or "cuda", in bfloat16 with trained parts in float32.
         language: more arguments of our language model, such as `activation_checkpointing`.
-        picture_a_row: whether every row has a picture of its own, though it is the same: as without this project's batches.
         causal: a Llama in the place of our T5, and the aggregator's tokens before those of the Q-Former.
         share_prefix: as in `VisualLanguageModel`.
         cache_folder, compiled: as in `VisionEncoder`.
-        tower: our vision encoder.
-        sent: how pictures come to the device of ours: once before all steps, or in each step, as bytes or as floats.
+        frozen_gradients: as in `Stage`.
+        shared_pictures, pixels_as_bytes: as in `DataModule`.
+        sent_each_step: whether rows and pictures come to the device of ours in each step, or once before all.
     """
 
     stage: int
@@ -180,21 +179,20 @@ class Work:
     sizes: Sizes
     device: str = "cpu"
     language: tuple[tuple[str, Any], ...] = ()
-    picture_a_row: bool = False
     causal: bool = False
     share_prefix: bool = False
     cache_folder: str | None = None
     compiled: bool = False
-    tower: type[VisionEncoder] = VisionEncoder
-    sent: Literal["once", "bytes", "floats"] = "once"
+    frozen_gradients: tuple[str, ...] = ()
+    shared_pictures: bool = True
+    pixels_as_bytes: bool = True
+    sent_each_step: bool = False
 
     def batch(self) -> Batch:
         """The rows, on the CPU."""
         sizes, images = self.sizes, self.rows // self.questions
-        batch = rows_of(self.stage, images, self.questions, sizes.image_size, sizes.vocabulary, sizes.question_vocabulary)
-        if not self.picture_a_row:
-            return batch
-        return replace(batch, pixels_ICHW=batch.pixels_ICHW[batch.pair_image_N], pair_image_N=torch.arange(len(batch)))
+        words = sizes.vocabulary, sizes.question_vocabulary
+        return rows_of(self.stage, images, self.questions, sizes.image_size, *words, self.shared_pictures)
 
     def precision(self) -> AbstractContextManager:
         """How matrices are multiplied."""
@@ -206,15 +204,22 @@ class Arm:
 
     Args:
         model: in training mode.
+        trained: what the optimizer changes.
         loss: of the rows, the mean over their supervised tokens.
         precision: makes the context of a forward pass.
     """
 
-    def __init__(self, model: nn.Module, loss: Callable[[], Tensor], precision: Callable[[], AbstractContextManager]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        trained: Iterable[nn.Parameter],
+        loss: Callable[[], Tensor],
+        precision: Callable[[], AbstractContextManager],
+    ) -> None:
         self.model = model
+        self.trained = list(trained)
         self._loss = loss
         self._precision = precision
-        self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._optimizer = torch.optim.AdamW(self.trained, lr=1e-5, weight_decay=0.05)
 
     def loss(self) -> Tensor:
@@ -327,11 +332,12 @@ def our_model(work: Work) -> VisualLanguageModel:
             partial(
                 VisualLanguageModel,
                 language=partial(LanguageModel, folder, **language),
-                vision=partial(work.tower, **tower, **precision, cache_folder=work.cache_folder, compiled=work.compiled),
+                vision=partial(VisionEncoder, **tower, **precision, cache_folder=work.cache_folder, compiled=work.compiled),
                 bridges=dict(reversed(bridges.items())) if work.causal else bridges,
                 soft_prompt=SoftPrompt,
                 share_prefix=work.share_prefix,
-            )
+            ),
+            frozen_gradients=list(work.frozen_gradients),
         )
         stage.configure_model()
     return stage.model.train()
@@ -366,17 +372,19 @@ def _arm_of_theirs(work: Work, model: LionByHuggingFace) -> Arm:
         model.level_B = level_B
         return model(**inputs).loss
 
-    return Arm(model, loss, work.precision)
+    trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
+    return Arm(model, trained, loss, work.precision)
 
 
 def arm_of_ours(work: Work, model: VisualLanguageModel) -> Arm:
     """Our model, trained on the rows."""
     batch = work.batch()
-    if work.sent == "floats":
-        pixels_ICHW = normalised(batch.pixels_ICHW, model.vision.mean, model.vision.std, torch.float32)
-        batch = replace(batch, pixels_ICHW=pixels_ICHW)
-    if work.sent == "once":
+    if not work.pixels_as_bytes:
+        normalise: Any = model.normalisation().pixels
+        batch = replace(batch, pixels_ICHW=normalise(batch.pixels_ICHW))
+    if not work.sent_each_step:
         batch = batch.to(work.device)
     elif work.device == "cuda":
         batch = batch.pin_memory()  # as the loader does
-    return Arm(model, lambda: token_losses(model(batch.to(work.device, non_blocking=True))).mean(), work.precision)
+    trained = (parameter for _, parameter in model.trained_parameters())
+    return Arm(model, trained, lambda: token_losses(model(batch.to(work.device, non_blocking=True))).mean(), work.precision)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from triscope.data.batch import Batch, Placeholder, Row
-from triscope.data.collate import EncodedSample, collate
+from triscope.data.collate import EncodedSample, collate, row_groups
 from triscope.data.prompts import EncodedRow
 from triscope.data.sample import Level
 
@@ -36,7 +36,15 @@ REGION_TASKS = (
 STAGE_TASKS = {1: IMAGE_TASKS, 2: REGION_TASKS, 3: IMAGE_TASKS + REGION_TASKS}
 
 
-def rows_of(stage: int, images: int, questions: int, image_size: int, vocabulary: int, question_vocabulary: int) -> Batch:
+def rows_of(
+    stage: int,
+    images: int,
+    questions: int,
+    image_size: int,
+    vocabulary: int,
+    question_vocabulary: int,
+    shared_pictures: bool = True,
+) -> Batch:
     """A batch of a stage, the same for the same numbers.
 
     Args:
@@ -46,6 +54,7 @@ def rows_of(stage: int, images: int, questions: int, image_size: int, vocabulary
         image_size: side of the pictures in pixels.
         vocabulary: words of the language model; the last two are kept free for placeholders.
         question_vocabulary: words of the Q-Former.
+        shared_pictures: as in the `DataModule`.
     """
     generator = np.random.default_rng((stage, images, questions))
     samples = []
@@ -56,7 +65,7 @@ def rows_of(stage: int, images: int, questions: int, image_size: int, vocabulary
             for number in range(questions)
         ]
         pixels = torch.from_numpy(generator.integers(0, 256, (3, image_size, image_size), dtype=np.uint8))
-        samples.append(EncodedSample({0: pixels}, rows))
+        samples += [EncodedSample({0: pixels}, group) for group in row_groups(rows, shared_pictures)]
     return collate(samples, image_size)
 
 

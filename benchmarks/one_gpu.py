@@ -136,7 +136,10 @@ def figures_of(work: Work, largest: int | None, rounds: int) -> list[dict[str, A
         stage = built(work)
         batch = batch_of(work.system, stage, samples).to(work.device)
         arm = Arm(
-            stage.model, lambda: token_losses(stage.model(batch)).mean(), lambda: torch.autocast(work.device, torch.bfloat16)
+            stage.model,
+            (parameter for _, parameter in stage.trained_parameters()),
+            lambda: token_losses(stage.model(batch)).mean(),
+            lambda: torch.autocast(work.device, torch.bfloat16),
         )
         timing = in_turns({"step": arm.step}, rounds, clock_of(work.device))["step"]
         return {

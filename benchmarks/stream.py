@@ -11,8 +11,8 @@ same squash and a tensor, through its `WebLoader`. Ours finds every sample by it
 row of ids, and makes a batch; the decoder skips resolution that 224 pixels do not show, and torch resizes in small integers
 (`data.draft`).
 
-Without the lever of bytes, workers normalise pictures, as torchvision's transforms do, and hand on four times as much; nobody
-would want that here, so it has no flag.
+Without the lever of bytes (`data.pixels_as_bytes`), workers normalise pictures, as torchvision's transforms do, and hand on four
+times as much.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,12 @@ from transformers import PreTrainedTokenizerFast
 from benchmarks.measure import in_turns, machine, ratio
 from triscope.components.pixels import normalised
 from triscope.data.datamodule import DataModule
-from triscope.data.loader import BatchSource, Delivery, Loader, Selection
-from triscope.data.prompts import PromptStyle, PromptWriter, Tokenizers
+from triscope.data.loader import Loader
+from triscope.data.prompts import Tokenizers
 from triscope.data.sample import Conversation, Image, Level, Sample, Turn
 from triscope.data.shard_writer import ShardWriter
 from triscope.data.shards import ShardSet
-from triscope.data.stream import SampleStream, Step, Steps
-from triscope.data.transforms import PictureTransform
+from triscope.data.transforms import Normalisation
 
 SIDE = 224
 MEAN, DEVIATION = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)  # those of CLIP, rounded
@@ -139,33 +138,24 @@ def grown(folder: Path, workers: int, samples: int) -> float:
     return read / seconds
 
 
-def our_loader(folder: Path, workers: int, samples: int, draft: bool = True) -> Loader:
-    """The training loader of a run; an epoch of it has so many samples."""
+def our_loader(folder: Path, workers: int, samples: int, **levers: bool) -> Loader:
+    """The training loader of a run; an epoch of it has so many samples.
+
+    Args:
+        folder: of shards.
+        workers, samples: as asked.
+        levers: of the `DataModule`.
+    """
     data = DataModule(
         train={str(folder): 1.0},
         image_size=SIDE,
         samples_per_batch=SAMPLES_PER_BATCH,
         samples_per_epoch=samples,
-        draft=draft,
         workers=workers,
+        **levers,
     )
-    return data.training_loader(tokenizers())
-
-
-class NormalisingSource(BatchSource):
-    """Batches whose pictures are normalised where they are made."""
-
-    def __getitem__(self, step: Step) -> Delivery:
-        delivery = super().__getitem__(step)
-        pixels_ICHW = normalised(delivery.batch.pixels_ICHW, MEAN, DEVIATION, torch.float32)
-        return delivery._replace(batch=replace(delivery.batch, pixels_ICHW=pixels_ICHW))
-
-
-def normalising_loader(folder: Path, workers: int, samples: int) -> Loader:
-    """The same as `our_loader`, with normalised pictures."""
-    stream = SampleStream({"shards": ShardSet.open(folder)}, samples_per_epoch=samples)
-    source = NormalisingSource(stream, PictureTransform(SIDE), PromptWriter(PromptStyle(), tokenizers()), Selection())
-    return Loader(source, Steps(samples, SAMPLES_PER_BATCH), workers, repeats=True)
+    normalise = partial(normalised, mean=MEAN, std=DEVIATION, dtype=torch.float32)
+    return data.training_loader(tokenizers(), normalisation=Normalisation(normalise))
 
 
 def table_of_levers(folder: Path, samples: int, workers: int, rounds: int) -> str:
@@ -173,7 +163,9 @@ def table_of_levers(folder: Path, samples: int, workers: int, rounds: int) -> st
     usual = our_loader(folder, workers, samples)
     without = {
         "pictures are read as drafts (`data.draft`)": our_loader(folder, workers, samples, draft=False),
-        "pictures leave the workers as bytes": normalising_loader(folder, workers, samples),
+        "pictures leave the workers as bytes (`data.pixels_as_bytes`)": our_loader(
+            folder, workers, samples, pixels_as_bytes=False
+        ),
     }
 
     def reading(loader: Loader) -> Callable[[], int]:

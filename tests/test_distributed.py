@@ -13,6 +13,7 @@ from tests.callbacks.logged import csv_rows
 from tests.conftest import REPOSITORY
 from tests.data.tiny import ask, sample, write_shards
 from tests.ranks import on_ranks
+from tests.stages.test_base import PartsWithGradients
 from tests.tiny_model import (
     CAT,
     DOG,
@@ -262,6 +263,27 @@ def test_ranks_without_a_region_or_with_one_image_keep_up_with_those_that_have_m
     for rank in ranks:
         assert rank.losses == pytest.approx(one.losses, rel=2e-6)
     assert ranks[0].logged["validation/loss"] == pytest.approx(one.logged["validation/loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "sharded"])
+def test_gradients_of_frozen_parts_are_computed_and_thrown_away_on_every_rank(base, tmp_path, strategy):
+    def fit(folder: Path, strategy: str, world_size: int, asked: list[str] | None) -> Life:
+        stage = MixtureStage(
+            lambda: awake(tiny_model(base, checkpointing=True)), learning_rate=0.01, warmup_steps=0, frozen_gradients=asked
+        )
+        life, watching = Life(), PartsWithGradients()
+        trainer = trainer_of(folder, strategy, world_size, life)
+        trainer.callbacks.append(watching)
+        trainer.fit(stage, tiny_data(str(base / "shards"), BATCH // world_size, validation={}))
+        trainer.save_checkpoint(folder / "last.ckpt")
+        life.weights = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+        assert watching.computed == watching.left | set(asked or []) and not watching.left & {"vision", "language"}
+        return life
+
+    one = fit(tmp_path / "one", "one", 1, None)
+    for rank in on_ranks(2, tmp_path / "results", lambda rank: fit(tmp_path / "two", strategy, 2, ["vision", "language"])):
+        assert rank.losses == pytest.approx(one.losses, rel=2e-6)
+        assert rank.weights.keys() == one.weights.keys()
 
 
 # bfloat16 -------------------------------------------------------------------------------------------------------------

@@ -34,6 +34,18 @@ def gradients(model: VisualLanguageModel, batch: Batch) -> dict[str, torch.Tenso
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
+def test_pictures_that_the_data_has_normalised_are_predicted_from_as_their_bytes_are(folder):
+    model = awake(tiny_model(folder)).eval()
+    batch = batch_of(model)
+    normalise = model.normalisation().pixels
+    floats = replace(batch, pixels_ICHW=torch.stack([normalise(pixels_CHW) for pixels_CHW in batch.pixels_ICHW]))
+    assert floats.pixels_ICHW.dtype == torch.float32
+    assert torch.equal(model(floats).logits_MV, model(batch).logits_MV)
+    model.vision.is_cached = True
+    with pytest.raises(ConfigurationError, match=r"data\.pixels_as_bytes: found false, with a cache_folder"):
+        model.normalisation()
+
+
 # Rows and images ------------------------------------------------------------------------------------------------------
 
 

@@ -44,6 +44,16 @@ def build(folder: Path, regions: str, kind: str = "llama") -> VisualLanguageMode
     return awake(tiny_model(folder, kind, regions=regions)).eval()
 
 
+def test_pictures_that_the_data_has_normalised_show_regions_as_their_bytes_do(folder):
+    model = build(folder, "tower")
+    batch = batch_of(model, ASKED, TOKENS)
+    how = model.normalisation()
+    floats = replace(batch, region_pictures=tuple(how.region_pixels(pixels_CHW) for pixels_CHW in batch.region_pictures))
+    assert {each.dtype for each in floats.region_pictures} == {torch.float32}
+    assert torch.equal(model(floats).logits_MV, model(batch).logits_MV)
+    assert build(folder, "pooled").normalisation().region_pixels is None
+
+
 # Rows and regions -----------------------------------------------------------------------------------------------------
 
 

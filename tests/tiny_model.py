@@ -191,12 +191,13 @@ def tiny_trainer(folder: Path, **options: object) -> lightning.Trainer:
     return lightning.Trainer(default_root_dir=folder, **{**quiet, **usual, **options})
 
 
-def write_model_file(folder: Path, system: str = "lion") -> str:
+def write_model_file(folder: Path, system: str = "lion", dropout: float = 0.1) -> str:
     """The configuration of a `tiny_model` over the base in `folder`; it states every key that a recipe's own model states.
 
     Args:
         folder: of `prepare`.
         system: "lion", "pvit", "lion_pvit" with the parts of both, or "sam".
+        dropout: of the bridges.
     """
     is_lion, has_regions = system.startswith("lion"), system.endswith("pvit")
 
@@ -204,9 +205,9 @@ def write_model_file(folder: Path, system: str = "lion") -> str:
         return {"class_path": f"triscope.{module}.{name}", "init_args": arguments}
 
     alignment = part("components.alignment", "SemanticAlignment", read_layer=1, guide_layer=2, context="all")
-    qformer = {"alignment": alignment if system == "sam" else None, "dropout": 0.1, **QFORMER}
+    qformer = {"alignment": alignment if system == "sam" else None, "dropout": dropout, **QFORMER}
     bridges = {
-        "aggregator": part("components.aggregator", "AggregatorBridge", **AGGREGATOR),
+        "aggregator": part("components.aggregator", "AggregatorBridge", dropout=dropout, **AGGREGATOR),
         "qformer": part("components.qformer", "QFormerBridge", **qformer),
         "image_projector": part("components.linear", "LinearBridge", markers=True),
     }

@@ -124,7 +124,9 @@ class ShardedStrategy(ModelParallelStrategy):
 
     def setup(self, trainer: Any) -> None:
         """As Lightning does, once it is sure that every trained parameter is sharded: any other would drift apart."""
-        apart = [name for name, parameter in self._trained() if not isinstance(parameter, DTensor)]
+        assert self.lightning_module is not None
+        learning = ((name, each) for name, each in self.lightning_module.named_parameters() if each.requires_grad)
+        apart = [name for name, parameter in learning if not isinstance(parameter, DTensor)]
         if apart:
             raise ConfigurationError(
                 "trained parameters",
@@ -195,11 +197,11 @@ class ShardedStrategy(ModelParallelStrategy):
 
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
         """What trains, in pieces: after validation, what was gathered last is still whole and in `compute_dtype`."""
-        assert self.lightning_module is not None
-        for module in self.lightning_module.modules():
+        stage: Any = self.lightning_module
+        for module in stage.modules():
             if isinstance(module, FSDPModule):
                 module.reshard()
-        return [(name, each) for name, each in self.lightning_module.named_parameters() if each.requires_grad]
+        return [(f"model.{name}", each) for name, each in stage.trained_parameters()]
 
     def _put_together(self, tensors: Any) -> Iterator[tuple[str, Any]]:
         """All processes take part; the first keeps the result."""

@@ -6,8 +6,9 @@ SAM    vision + bridges {qformer with alignment} + language
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -19,6 +20,7 @@ from triscope.components.candidates import log_likelihoods
 from triscope.components.language import LanguageModel, TokenPredictions
 from triscope.components.lora import MARK
 from triscope.components.markers import Markers
+from triscope.components.pixels import normalised
 from triscope.components.regions import RegionEncoder
 from triscope.components.soft_prompt import SoftPrompt
 from triscope.components.unpadded_causal import SharedPrefix
@@ -26,6 +28,7 @@ from triscope.components.vision import VisionEncoder
 from triscope.data.batch import LEVELS, Batch, Placeholder
 from triscope.data.errors import ConfigurationError
 from triscope.data.prompts import Tokenizers
+from triscope.data.transforms import Normalisation
 from triscope.fusion import Features, Fused, check_placeholders, fuse
 
 DUMMY_SIDE = 32  # pixels; four cells of a region encoder's map
@@ -46,6 +49,9 @@ class VisualLanguageModel(nn.Module):
         share_prefix: in training, let a causal language model read the image tokens that do not depend on the question
             once for all rows of an image and level. Needs the bridges that read no question to stand first, and `unpadded` in
             the language model.
+
+    Attributes:
+        frozen_gradients: parts whose weights have gradients though they do not train, as the stage says.
 
     Every part runs on every step: a batch without images or regions runs their parts on a dummy whose tokens stand
     nowhere, so that ranks with different batches meet in the same collectives and no gradient is missing.
@@ -78,6 +84,7 @@ class VisualLanguageModel(nn.Module):
                 module.start_at(self.language.mean_embedding())
         self.soft_prompt = soft_prompt(self.language.width) if soft_prompt is not None else None
         self.share_prefix = share_prefix
+        self.frozen_gradients: Collection[str] = ()
         self._question_tokenizer = question_tokenizer
 
     def forward(self, batch: Batch) -> TokenPredictions:
@@ -180,6 +187,36 @@ class VisualLanguageModel(nn.Module):
         language: Any = self.language.tokenizer
         question: Any = self.language.load_tokenizer(self._question_tokenizer) if self._question_tokenizer else language
         return Tokenizers(language=language, question=question, seq2seq=self.language.seq2seq)
+
+    def normalisation(self) -> Normalisation:
+        """What the data needs to normalise pictures in the place of this model.
+
+        Raises:
+            ConfigurationError: the features of pictures are cached, which are found by their bytes.
+        """
+        if self.vision is not None and self.vision.is_cached:
+            found, remedy = "false, with a cache_folder of the vision encoder", "set one of the two otherwise"
+            raise ConfigurationError("data.pixels_as_bytes", found, "true: features are found by a picture's bytes", remedy)
+
+        def of(tower: VisionEncoder | RegionEncoder) -> Callable[[Tensor], Tensor]:
+            return partial(normalised, mean=tower.mean, std=tower.std, dtype=torch.float32)
+
+        return Normalisation(
+            pixels=of(self.vision) if self.vision is not None else None,
+            region_pixels=of(self.regions) if self.regions is not None and self.regions.picture_sides else None,
+        )
+
+    def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and tensors of everything that trains: that has gradients which are used."""
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad and self.part_of(name) not in self.frozen_gradients:
+                yield name, parameter
+
+    def drop_frozen_gradients(self) -> None:
+        """Throw away the gradients that are not used."""
+        for name, parameter in self.named_parameters():
+            if parameter.grad is not None and self.part_of(name) in self.frozen_gradients:
+                parameter.grad = None
 
     @staticmethod
     def part_of(parameter: str) -> str:

@@ -99,6 +99,20 @@ def test_a_tower_that_would_be_compiled_is_planned_all_the_same(base, tmp_path, 
     assert told[0] == told[1] and "in all" in told[0]
 
 
+def test_what_is_read_without_the_levers_of_the_data_is_planned(base, tmp_path, capsys):
+    told = {}
+    for shards in (base / "shards", tmp_path / "nowhere"):
+        for lever in ("true", "false"):
+            options = ("--data.shared_pictures", lever, "--data.pixels_as_bytes", lever, "--data.conversations_per_image", "2")
+            main([*fit_arguments(base, str(shards), tmp_path / "run", *options), "--plan"])
+            told[shards.name, lever] = re.search(r"(\d+) rows, (\d+) images", capsys.readouterr().out).groups()
+    assert {lever: images for (_, lever), images in told.items()} == {"true": ("4", "2"), "false": ("4", "4")}
+    assert told["shards", "false"] == told["nowhere", "false"] and told["shards", "true"] == told["nowhere", "true"]
+    cached = ("--model.init_args.model.init_args.vision.init_args.cache_folder", str(tmp_path / "cache"))
+    with pytest.raises(SystemExit, match=r"data\.pixels_as_bytes: found false, with a cache_folder"):
+        main([*fit_arguments(base, str(base / "shards"), tmp_path / "run", *cached, "--data.pixels_as_bytes", "false"), "--plan"])
+
+
 def test_a_plan_without_the_data_says_so(base, tmp_path, capsys):
     main([*fit_arguments(base, str(tmp_path / "nowhere"), tmp_path / "run"), "--plan"])
     assert "the data is not here" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, LlamaConfig, T5Config
 from tests.ranks import on_ranks
 from tests.stages.test_triscope import TOKENS, all_scopes
 from tests.tiny_model import CAT, DOG, QFORMER, TOWER, batch_of, prepare, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
-from triscope.app.step_memory import Execution, LiveBytes, RowShape, StepShape, packed_weights, plan_memory
+from triscope.app.step_memory import Execution, LiveBytes, Memory, RowShape, StepShape, packed_weights, plan_memory
 from triscope.components.language import LanguageModel
 from triscope.components.linear import LinearBridge
 from triscope.components.packing import is_packed
@@ -28,6 +28,7 @@ from triscope.components.soft_prompt import SoftPrompt
 from triscope.components.unpadded_causal import SharedPrefix
 from triscope.components.vision import VisionEncoder
 from triscope.data.batch import Batch
+from triscope.data.prompts import PromptStyle
 from triscope.distributed import ShardedStrategy
 from triscope.model import VisualLanguageModel
 from triscope.stages import (
@@ -293,6 +294,45 @@ def test_what_each_of_two_processes_takes_of_a_sharded_model_is_planned_within_5
 def sizes(rows: int = 8, regions: int = 0) -> StepShape:
     """Rows of 200 tokens with an image each."""
     return StepShape((RowShape(1, 200, 20),) * rows, rows, 20, regions)
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_a_step_without_the_levers_is_planned_within_15_percent_too(base, tmp_path, kind):
+    def model() -> VisualLanguageModel:
+        built = tiny_model(base, kind)
+        built.language.logits_at_labels = False
+        return built
+
+    def stage() -> MixtureStage:
+        return MixtureStage(model, frozen_gradients=["vision", "language"])
+
+    told = stage()
+    told.configure_model()
+    data = tiny_data(str(base / "shards"), 8, shared_pictures=False, pixels_as_bytes=False)
+    batches = list(data.training_loader(told.tokenizers(), normalisation=told.normalisation()))
+    assert StepShape.of(batches[0]).images == 16 and StepShape.of(batches[0]).pixels_dtype == torch.float32
+    assert_planned(stage, batches, tmp_path, micro_batches=2)
+
+
+WAYS = ({"logits_at_labels": False}, {"frozen": ["vision"]}, {"frozen": ["language"]}, {"shared": False}, {"as_bytes": False})
+
+
+@pytest.mark.parametrize(("pieces", "ways"), [(1, WAYS), (4, WAYS[1:3])])
+def test_each_lever_saves_memory_in_the_plan(base, pieces, ways):
+    def step(logits_at_labels: bool = True, frozen: Sequence = (), shared: bool = True, as_bytes: bool = True) -> Memory:
+        def model() -> VisualLanguageModel:
+            built = tiny_model(base)
+            built.language.logits_at_labels = logits_at_labels
+            return built
+
+        shape = StepShape.full(PromptStyle(), 4, 2, shared, as_bytes)
+        return plan_memory(MixtureStage(model, frozen_gradients=list(frozen)), shape, Execution(pieces=pieces))
+
+    usual = step()
+    for way in ways:
+        without = step(**way)
+        assert without.step > usual.step, way
+        assert (without.weights, without.optimizer) == (usual.weights, usual.optimizer)
 
 
 def test_a_stage_that_trains_nothing_but_what_makes_region_tokens_is_planned(base):

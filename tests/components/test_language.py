@@ -198,6 +198,24 @@ def test_the_head_sees_supervised_tokens_only_and_gives_what_all_positions_would
     torch.testing.assert_close(predictions.logits_MV, everywhere[:, :-1][supervised])
 
 
+@both_kinds
+@pytest.mark.parametrize("unpadded", [True, False])
+def test_logits_everywhere_are_the_same_where_there_is_a_label_and_so_are_gradients(folders, kind, unpadded):
+    found, worked = [], []
+    for at_labels in (True, False):
+        language = awake(LanguageModel(str(folders[kind]), unpadded=unpadded, logits_at_labels=at_labels)).eval()
+        tensors = batch(language)
+        head = language.model.get_output_embeddings()
+        head.register_forward_hook(lambda head, inputs, output: worked.append(output[..., 0].numel()))
+        predictions = language(**tensors)
+        predictions.logits_MV.square().mean().backward()
+        gradients = [parameter.grad for parameter in language.parameters() if parameter.requires_grad]
+        found.append((predictions._asdict(), gradients))
+    torch.testing.assert_close(*found)
+    everywhere = {"llama": 9 + 6 + 7 if unpadded else 3 * 9, "t5": 9}[kind]  # a decoder reads answers alone
+    assert worked == [9, everywhere]
+
+
 def test_a_causal_model_predicts_each_of_several_answers_and_skips_the_first_token_of_a_row(folders):
     language = LanguageModel(str(folders["llama"])).eval()
     tensors = batch(language, lengths=(9, 6))

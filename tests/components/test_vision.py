@@ -80,6 +80,17 @@ def test_the_tower_stays_frozen_and_in_evaluation_mode():
     assert not any(feature.requires_grad for feature in encoder(pictures()))
 
 
+def test_autograd_follows_the_tower_only_where_its_weights_ask_for_it():
+    encoder = tiny_eva()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        encoder(pictures())
+        assert kept == []
+        encoder.requires_grad_(True)
+        encoder(pictures())[0].sum().backward()
+    assert kept and all(parameter.grad is not None for parameter in encoder.parameters())
+
+
 def test_bytes_are_normalised_with_the_tower_s_mean_and_deviation():
     pixels_ICHW = pictures()
     for encoder in (tiny_eva(), VisionEncoder("vit_small_patch14_dinov2", taps=(0,), image_size=56)):

@@ -9,6 +9,7 @@ from triscope.data.datamodule import DataModule
 from triscope.data.errors import BadShardError, ConfigurationError
 from triscope.data.prompts import PromptStyle
 from triscope.data.sample import Level
+from triscope.data.transforms import Normalisation
 
 
 class Reader(lightning.LightningModule):
@@ -223,6 +224,36 @@ def test_pictures_are_decoded_small_where_a_draft_does(folder, monkeypatch, draf
     next(iter(data(folder, draft=draft).training_loader(causal_tokenizers())))
     next(iter(data(folder, draft=draft).evaluation_loader(folder, causal_tokenizers())))
     assert set(sizes) == {decoded}
+
+
+def test_without_bytes_what_is_trained_on_leaves_the_workers_normalised_and_what_is_evaluated_on_does_not(folder):
+    usual, floats = data(folder), data(folder, pixels_as_bytes=False)
+    halved = Normalisation(half)
+    for workers in (0, 1):
+        floats.workers = workers
+        loader = floats.training_loader(causal_tokenizers(), normalisation=halved)
+        for sent, plain in zip(loader, usual.training_loader(causal_tokenizers(), normalisation=halved), strict=True):
+            assert plain.pixels_ICHW.dtype == torch.uint8
+            assert torch.equal(sent.pixels_ICHW, plain.pixels_ICHW / 2)
+        loader.close()
+    evaluated = next(iter(floats.evaluation_loader(folder, causal_tokenizers())))
+    assert evaluated.pixels_ICHW.dtype == torch.uint8
+    with pytest.raises(ConfigurationError, match=r"data\.pixels_as_bytes: found false, without a normalisation"):
+        floats.training_loader(causal_tokenizers())
+
+
+def half(pixels_CHW: torch.Tensor) -> torch.Tensor:
+    return pixels_CHW / 2
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_pictures_are_shared_in_training_evaluation_and_what_lies_in_no_shards_or_nowhere(tmp_path, shared):
+    shards = write_shards(tmp_path / "set", [sample("a", [ask(("What is this?", "dog")), ask(("Where?", "left"))])])
+    folder, tokenizers = str(tmp_path / "set"), causal_tokenizers()
+    module = data(folder, shared_pictures=shared)
+    (trained,), (evaluated,) = module.training_loader(tokenizers), module.evaluation_loader(folder, tokenizers)
+    made = module.batch_of([raw.parse() for raw in shards], tokenizers)
+    assert {len(batch.pixels_ICHW) for batch in (trained, evaluated, made)} == {1 if shared else 2}
 
 
 def test_boxes_are_jittered_in_training_alone_their_tokens_and_their_text_alike(tmp_path):

@@ -1,6 +1,9 @@
+import io
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 
@@ -28,11 +31,13 @@ def loader(
     world_size: int = 1,
     shuffle: bool = True,
     selection: Selection = Selection(),  # noqa: B008
+    shared_pictures: bool = True,
     **options,
 ) -> Loader:
     stream = SampleStream({"set": shards}, seed=5, shuffle=shuffle, window_shards=2)
     writer = PromptWriter(PromptStyle(), causal_tokenizers())
-    source = BatchSource(stream, PictureTransform(8, flip_probability=0.5), writer, selection)
+    transform = PictureTransform(8, flip_probability=0.5)
+    source = BatchSource(stream, transform, writer, selection, shared_pictures=shared_pictures)
     return Loader(source, Steps(len(stream), samples_per_batch, rank, world_size), **options)
 
 
@@ -174,15 +179,44 @@ def test_a_shard_cut_before_it_is_opened_is_refused(tmp_path):
         ShardSet.open(tmp_path / "set")
 
 
-def test_a_picture_is_decoded_once_for_all_its_conversations(tmp_path, monkeypatch):
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_picture_is_decoded_once_for_all_its_conversations_or_once_for_each(tmp_path, monkeypatch, shared):
     asked = [ask(("What?", answer)) for answer in ("one", "two", "three")]
     shards = write_shards(tmp_path / "set", [sample(conversations=asked)])
     decoded = []
     decode = PictureTransform.pixels
     monkeypatch.setattr(PictureTransform, "pixels", lambda *told: decoded.append(told) or decode(*told))
-    (batch,) = loader(shards)
+    (batch,) = loader(shards, shared_pictures=shared)
     assert len(batch) == 3
-    assert len(decoded) == 1
+    assert len(decoded) == len(batch.pixels_ICHW) == (1 if shared else 3)
+    assert batch.pair_image_N.tolist() == ([0, 0, 0] if shared else [0, 1, 2])
+
+
+def test_rows_that_share_no_pictures_show_and_draw_what_they_would_if_they_did(tmp_path):
+    asked = [ask(("What is <image:1>?", "one")), ask(("What is <image:3> and <image:1>?", "two")), ask(("What?", "three"))]
+    with ShardWriter(tmp_path / "set", 4) as writer:
+        for number in range(4):  # each picture in two halves, so that a mirrored one is another
+            writer.write(sample(f"s{number}", asked, images=3), [halves(20 * (3 * number + image)) for image in range(3)])
+    stream = SampleStream({"set": ShardSet.open(tmp_path / "set")}, shuffle=False)
+    transform, writer = PictureTransform(8, flip_probability=0.5), PromptWriter(PromptStyle(), causal_tokenizers())
+    shared, apart = (
+        next(iter(Loader(BatchSource(stream, transform, writer, Selection(), True, shares), Steps(4, 4))))
+        for shares in (True, False)
+    )
+    assert len(apart.pixels_ICHW) == len(apart.pair_image_N) > len(shared.pixels_ICHW)
+    assert apart.rows == shared.rows and torch.equal(apart.ids_BT, shared.ids_BT)
+    for name in ("pixels_ICHW", "other_pixels_ICHW"):
+        shown = [getattr(batch, name)[batch.pair_image_N] for batch in (apart, shared)]
+        assert torch.equal(*shown)
+
+
+def halves(shade: int) -> bytes:
+    """A picture whose left half is black."""
+    buffer = io.BytesIO()
+    pixels_HWC = np.full((30, 40, 3), shade, dtype=np.uint8)
+    pixels_HWC[:, :20] = 0
+    PIL.Image.fromarray(pixels_HWC).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def test_conversations_are_drawn_anew_in_every_epoch(tmp_path):

@@ -11,7 +11,7 @@ from tests.data.tiny import ask, decoded_sizes, jpeg, picture, sample
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import BadSampleError
 from triscope.data.sample import Image
-from triscope.data.transforms import PictureTransform, flip_allowed
+from triscope.data.transforms import Normalisation, PictureTransform, flip_allowed
 
 
 def encoded(pixels_HWC: np.ndarray, form: str = "PNG") -> bytes:
@@ -49,6 +49,18 @@ def test_a_mirrored_picture_has_its_right_side_on_the_left():
     pixels_CHW = PictureTransform(8).pixels(content, image, True, "here")
     assert pixels_CHW[:, :, 0].min() > 250
     assert pixels_CHW[:, :, -1].max() < 5
+
+
+def test_pixels_are_normalised_only_if_told_how_and_those_for_regions_in_their_own_way():
+    content, image = half_black()
+    bytes_, floats = (
+        PictureTransform(8, region_sides=(60, 100), normalisation=how)
+        for how in (Normalisation(), Normalisation(lambda pixels: pixels / 255, lambda pixels: -pixels.float()))
+    )
+    for read, expected in (("pixels", lambda pixels: pixels / 255), ("region_pixels", lambda pixels: -pixels.float())):
+        pixels_CHW = getattr(bytes_, read)(content, image, True, "here")
+        assert pixels_CHW.dtype == torch.uint8
+        assert torch.equal(getattr(floats, read)(content, image, True, "here"), expected(pixels_CHW))
 
 
 def test_a_box_follows_its_picture():

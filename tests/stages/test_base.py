@@ -6,12 +6,13 @@ import torch
 from torch.nn import functional as F
 
 from tests.tiny_model import Logged, awake, tiny_data, tiny_model, tiny_trainer, write_tiny_shards
+from triscope.callbacks.parts_table import parts_table
 from triscope.components.language import LanguageModel
 from triscope.components.lora import LoraOptions, add_lora
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Level
 from triscope.model import VisualLanguageModel
-from triscope.stages import ImageLevelStage, MixtureStage, RegionLevelStage
+from triscope.stages import ImageLevelStage, LanguageStage, MixtureStage, RegionLevelStage
 from triscope.stages.base import REGION_PARTS, Stage
 
 
@@ -136,6 +137,67 @@ def test_a_stage_trains_its_parts_and_leaves_the_others_as_they_were(folder, sha
     tiny_trainer(tmp_path, max_steps=2).fit(stage, tiny_data(shards))
     changed = {name for name, parameter in stage.model.named_parameters() if not torch.equal(parameter, before[name])}
     assert {stage.model.part_of(name) for name in changed} == trained == set(kind.trained_parts) - set(REGION_PARTS)
+
+
+class PartsWithGradients(lightning.Callback):
+    """The parts that have gradients, when these are computed and when the optimizer steps."""
+
+    def __init__(self) -> None:
+        self.computed: set[str] = set()
+        self.left: set[str] = set()
+
+    def on_after_backward(self, trainer, stage) -> None:
+        self.computed = self._now(stage)
+
+    def on_before_optimizer_step(self, trainer, stage, optimizer) -> None:
+        self.left = self._now(stage)
+
+    def _now(self, stage: Stage) -> set[str]:
+        return {stage.model.part_of(name) for name, each in stage.model.named_parameters() if each.grad is not None}
+
+
+def test_gradients_of_frozen_parts_that_are_asked_for_are_thrown_away_and_change_nothing(folder, shards, tmp_path):
+    runs = []
+    for asked in (None, ["vision", "language"]):
+        logger, watching = Logged(), PartsWithGradients()
+        stage = ImageLevelStage(lambda: awake(tiny_model(folder)), learning_rate=0.01, warmup_steps=0, frozen_gradients=asked)
+        options = {"logger": logger, "log_every_n_steps": 1, "callbacks": [watching], "accumulate_grad_batches": 2}
+        trainer = tiny_trainer(tmp_path, **options)
+        trainer.fit(stage, tiny_data(shards, samples_per_batch=1))
+        trainer.save_checkpoint(tmp_path / "kept.ckpt")
+        assert watching.left == {"qformer", "adapter_image", "soft_prompt"}
+        assert watching.computed == watching.left | set(asked or [])
+        assert parts_table(stage, []).count("| frozen") == 2
+        runs.append((logger.by_step, torch.load(tmp_path / "kept.ckpt", weights_only=True)["state_dict"]))
+    (without, kept), (with_them, kept_too) = runs
+    for step, metrics in without.items():
+        for name in ("train/loss", "learning/gradient_norm"):
+            assert with_them[step][name] == pytest.approx(metrics[name], rel=1e-5)
+    torch.testing.assert_close(kept_too, kept)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "part"),
+    [
+        (LanguageStage, {}, "language"),
+        (ImageLevelStage, {"dtype": "nf4"}, "language"),
+        (LanguageStage, {}, "vision"),
+    ],
+)
+def test_gradients_of_what_trains_is_packed_or_is_not_there_are_refused(folder, kind, options, part):
+    stage = kind(lambda: tiny_model(folder, **options), frozen_gradients=[part])
+    with pytest.raises(ConfigurationError, match=rf"frozen_gradients: found \['{part}'\]; expected frozen parts"):
+        stage.configure_model()
+
+
+def test_gradients_of_a_tower_whose_features_are_read_are_refused(folder):
+    def cached() -> VisualLanguageModel:
+        model = tiny_model(folder)
+        model.vision.is_cached = True
+        return model
+
+    with pytest.raises(ConfigurationError, match=r"frozen_gradients: found \['vision'\]; .* vision without a cache_folder"):
+        ImageLevelStage(cached, frozen_gradients=["vision"]).configure_model()
 
 
 def test_any_stage_trains_a_lora_beside_its_own_parts(folder, shards, tmp_path):

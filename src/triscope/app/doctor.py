@@ -250,7 +250,7 @@ def _memory(recipe: Recipe, model: dict[str, Any], changes: dict[str, Any]) -> M
     module, _, name = recipe.stage["class_path"].rpartition(".")
     stage = getattr(importlib.import_module(module), name)
     style = PromptStyle(**recipe.data.get("prompt_style") or {})
-    shape = StepShape.full(style, rows=recipe.data.get("conversations_per_image") or 1, images=1)
+    shape = StepShape.full(style, samples=1, questions=recipe.data.get("conversations_per_image") or 1)
     precision = recipe.trainer.get("precision") or (AutoPrecision.precision if recipe.trainer.get("plugins") else "32-true")
     with tempfile.TemporaryDirectory() as folder:
         changed = copy.deepcopy(model)

@@ -150,13 +150,15 @@ def _largest_batch(stage: Stage, data: DataModule) -> tuple[StepShape, str]:
     with torch.device("meta"):
         stage.configure_model()
     data.workers = 0
+    normalisation = None if data.pixels_as_bytes else stage.normalisation()
     try:
-        loader = data.training_loader(stage.tokenizers(), stage.accepted_levels)
+        loader = data.training_loader(stage.tokenizers(), stage.accepted_levels, normalisation=normalisation)
         batches = itertools.islice(loader, SAMPLED_BATCHES)
         shapes = [StepShape.of(batch, stage.model.shared_prefix(batch)) for batch in batches]
     except TriscopeError:
-        rows = data.samples_per_batch * (data.conversations_per_image or 1)
-        return StepShape.full(data.prompt_style, rows, data.samples_per_batch), "as long as they may be: the data is not here"
+        numbers = data.samples_per_batch, data.conversations_per_image or 1
+        shape = StepShape.full(data.prompt_style, *numbers, data.shared_pictures, data.pixels_as_bytes)
+        return shape, "as long as they may be: the data is not here"
     return StepShape.largest(shapes), f"the largest sizes of {len(shapes)} batches of the training data"
 
 

@@ -60,6 +60,7 @@ class StepShape:
         images: I.
         question_tokens: S.
         regions: G, shown as tokens.
+        pixels_dtype: of the images as they are sent.
         prefixes: U, of which rows share one each; 0 where they share none.
         prefix_tokens: of each.
     """
@@ -68,6 +69,7 @@ class StepShape:
     images: int
     question_tokens: int
     regions: int
+    pixels_dtype: torch.dtype = torch.uint8
     prefixes: int = 0
     prefix_tokens: int = 0
 
@@ -83,15 +85,25 @@ class StepShape:
             images=len(batch.pixels_ICHW),
             question_tokens=batch.question_ids_BS.shape[1],
             regions=len(batch.region_row_G),
+            pixels_dtype=batch.pixels_ICHW.dtype,
             prefixes=len(prefix.row_U) if prefix else 0,
             prefix_tokens=prefix.length if prefix else 0,
         )
 
     @classmethod
-    def full(cls, style: PromptStyle, rows: int, images: int) -> "StepShape":
-        """A batch of rows with an image, whose prompts and answers are as long as they may be."""
+    def full(
+        cls, style: PromptStyle, samples: int, questions: int, shared_pictures: bool = True, pixels_as_bytes: bool = True
+    ) -> "StepShape":
+        """A batch of samples of an image and so many questions, whose prompts and answers are as long as they may be."""
+        rows = samples * questions
         row = RowShape(1, style.max_prompt_tokens + style.max_answer_tokens, style.max_answer_tokens)
-        return cls(rows=(row,) * rows, images=images, question_tokens=style.max_question_tokens, regions=rows)
+        return cls(
+            rows=(row,) * rows,
+            images=samples if shared_pictures else rows,
+            question_tokens=style.max_question_tokens,
+            regions=rows,
+            pixels_dtype=torch.uint8 if pixels_as_bytes else torch.float32,
+        )
 
     @classmethod
     def largest(cls, shapes: Sequence["StepShape"]) -> "StepShape":
@@ -102,6 +114,7 @@ class StepShape:
         }
         if all(shape.prefixes for shape in shapes):  # a batch that shares nothing is the largest
             sizes |= {name: max(getattr(shape, name) for shape in shapes) for name in ("prefixes", "prefix_tokens")}
+        sizes["pixels_dtype"] = max((shape.pixels_dtype for shape in shapes), key=lambda dtype: dtype.itemsize)
         return cls(rows=tuple(RowShape(*map(max, zip(*rows, strict=True))) for rows in alike), **sizes)
 
     @property
@@ -205,21 +218,23 @@ def plan_memory(stage: Stage, shape: StepShape, execution: Execution) -> Memory:
         stage.configure_model()
     model, pieces = stage.model, execution.pieces
     packed = packed_weights(model)
+    trained_names = {name for name, _ in stage.trained_parameters()}
     weights: Counter[str] = Counter()
     for name, parameter in model.named_parameters():
-        state = "trained" if parameter.requires_grad else "frozen"
+        state = "trained" if name in trained_names else "frozen"
         size = round(parameter.numel() * PACKED_BYTES) if name in packed else _piece(parameter, pieces)
         weights[f"{model.part_of(name)}, {state}"] += size
     trained = sum(_piece(parameter, pieces) for _, parameter in stage.trained_parameters())
+    gradients = sum(_piece(parameter, pieces) for parameter in model.parameters() if parameter.requires_grad)
     unpacked = max((model.get_parameter(name).numel() * 2 for name in packed), default=0)  # one matrix at a time, in bfloat16
     if pieces == 1:
         peaks = _step_peaks(model, shape, execution)
-        buckets = trained if execution.has_buckets else 0
+        buckets = gradients if execution.has_buckets else 0
         working = max(peaks.forward, peaks.backward) + unpacked
         return Memory(dict(weights), 2 * trained, max(working, peaks.updating) + buckets)
     gathered = _gathered_bytes(model, packed, execution.compute_dtype)
     peaks = _step_peaks(model, shape, execution)
-    return Memory(dict(weights), 2 * trained, gathered.most_with(peaks, trained, unpacked))
+    return Memory(dict(weights), 2 * trained, gathered.most_with(peaks, gradients, unpacked))
 
 
 def _piece(parameter: Tensor, pieces: int) -> int:
@@ -250,7 +265,7 @@ class _Gathered(NamedTuple):
     Args:
         root: of the group that stays gathered from the beginning of a step to its end.
         tower: of the vision tower's group, gathered before the language model works.
-        layer: of the largest layer of the language model.
+        layer: of the largest layer of the language model, or of the tower, if it has gradients.
         root_gradients, layer_gradients: of those groups, whole, before each process keeps its sum of a piece.
     """
 
@@ -260,22 +275,22 @@ class _Gathered(NamedTuple):
     root_gradients: int
     layer_gradients: int
 
-    def most_with(self, peaks: "_Peaks", trained: int, unpacked: int) -> int:
+    def most_with(self, peaks: "_Peaks", gradients: int, unpacked: int) -> int:
         """The most at a time, the step's own bytes included.
 
         Args:
             peaks: of a step that finds all of its weights gathered.
-            trained: this device's piece of the gradients.
+            gradients: this device's pieces of them.
             unpacked: what a layer in 4 bits needs for a moment.
         """
         # A group is gathered into one buffer, and copied from there. In the forward pass the buffer stays until the next group
         # is copied; in the backward pass the next one's is filled meanwhile.
         return self.root + max(
-            2 * (self.tower or self.layer) + max(self.root + trained, peaks.looking),
+            2 * (self.tower or self.layer) + max(self.root + gradients, peaks.looking),
             3 * self.layer + peaks.entering,
             2 * self.layer + peaks.forward + unpacked,
             2 * self.layer + self.layer_gradients + peaks.backward + unpacked,
-            self.root_gradients + trained,
+            self.root_gradients + gradients,
         )
 
 
@@ -286,14 +301,15 @@ def _gathered_bytes(model: VisualLanguageModel, packed: set[str], dtype: torch.d
     for group in sharding_groups(model):  # the model itself, which has the rest, is the last
         own = [parameter for parameter in group.parameters() if id(parameter) not in known]
         known.update(map(id, own))
-        trained = sum(parameter.numel() for parameter in own if parameter.requires_grad)
+        learning = sum(parameter.numel() for parameter in own if parameter.requires_grad)
         sizes[group] = (
             sum(parameter.numel() * (dtype or parameter.dtype).itemsize for parameter in own),
-            trained * ((dtype or torch.float32).itemsize + torch.float32.itemsize),  # as they come, and as they are summed
+            learning * ((dtype or torch.float32).itemsize + torch.float32.itemsize),  # as they come, and as they are summed
         )
     root, root_gradients = sizes.pop(model)
-    tower, _ = sizes.pop(model.vision, (0, 0)) if model.vision is not None else (0, 0)
-    layers, gradients = zip(*sizes.values(), strict=True)
+    tower, tower_gradients = sizes.pop(model.vision, (0, 0)) if model.vision is not None else (0, 0)
+    working = [*sizes.values(), *([(tower, tower_gradients)] if tower_gradients else [])]
+    layers, gradients = zip(*working, strict=True)
     return _Gathered(root, tower, max(layers), root_gradients, max(gradients))
 
 
@@ -321,7 +337,7 @@ def _step_peaks(model: VisualLanguageModel, shape: StepShape, execution: Executi
         _fill(model, execution.compute_dtype)
         for name, layer in _packed_layers(model):
             model.set_submodule(name, _PackedLinear(layer))
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        trained = [parameter for _, parameter in model.trained_parameters()]
         optimizer = torch.optim.AdamW(trained, foreach=execution.on_gpu and not in_pieces)
         counted, looking, entering = LiveBytes(), [0], [0]
         counted.ignore([*model.parameters(), *model.buffers()])
@@ -341,8 +357,9 @@ def _step_peaks(model: VisualLanguageModel, shape: StepShape, execution: Executi
                     pieces.keep(parameter)
                 else:
                     parameter.grad = torch.zeros_like(parameter)
+            pixels_ICHW = _pixels(model, shape)  # of the batch, which is there until the step is over
             with torch.autocast("cpu", torch.bfloat16) if execution.autocast else nullcontext():
-                loss = token_losses(_predict(model, shape)).sum()
+                loss = token_losses(_predict(model, pixels_ICHW, shape)).sum()
             passed = max(looking), max(entering), counted.peak
             if not execution.accumulates:
                 optimizer.zero_grad()  # behind the forward pass, as Lightning does
@@ -350,6 +367,7 @@ def _step_peaks(model: VisualLanguageModel, shape: StepShape, execution: Executi
             counted.peak = counted.live
             loss.backward()
             del loss
+            model.drop_frozen_gradients()
         moments = 8 * sum(parameter.numel() for parameter in trained)
         backward, counted.peak = counted.peak, 0
         with counted:
@@ -422,10 +440,16 @@ def _fill(model: nn.Module, dtype: torch.dtype | None) -> None:
             tensors.update({name: filled(tensor) for name, tensor in tensors.items() if tensor is not None})
 
 
-def _predict(model: VisualLanguageModel, shape: StepShape) -> TokenPredictions:
+def _pixels(model: VisualLanguageModel, shape: StepShape) -> Tensor:
+    """The pictures of a batch; one without any is shown a dummy."""
+    side = model.vision.image_size if model.vision is not None else 0
+    return torch.zeros(max(1, shape.images), 3, side, side, dtype=shape.pixels_dtype)
+
+
+def _predict(model: VisualLanguageModel, pixels_ICHW: Tensor, shape: StepShape) -> TokenPredictions:
     """What `VisualLanguageModel.forward` does, without looking at the content of the batch."""
     language = model.language
-    embeddings_BTD, image_tokens = _fused(model, shape)
+    embeddings_BTD, image_tokens = _fused(model, pixels_ICHW, shape)
     language.route_rows(torch.zeros(len(shape.rows), dtype=torch.long))
     lengths = [row.text_tokens + row.images * image_tokens for row in shape.rows]
     logits_MV = _logits(language, embeddings_BTD, lengths, shape)
@@ -433,7 +457,7 @@ def _predict(model: VisualLanguageModel, shape: StepShape) -> TokenPredictions:
     return TokenPredictions(logits_MV, supervised_M, supervised_M)
 
 
-def _fused(model: VisualLanguageModel, shape: StepShape) -> tuple[Tensor, int]:
+def _fused(model: VisualLanguageModel, pixels_ICHW: Tensor, shape: StepShape) -> tuple[Tensor, int]:
     """Rows of embeddings (B, T, D), and the tokens of an image."""
     language = model.language
     rows, columns = len(shape.rows), max(row.text_tokens + row.images for row in shape.rows)
@@ -441,8 +465,7 @@ def _fused(model: VisualLanguageModel, shape: StepShape) -> tuple[Tensor, int]:
     vectors = [text_BTD.reshape(-1, language.width)]
     image_tokens = 0
     if model.vision is not None:
-        side = model.vision.image_size
-        features_LIPV = model.vision(torch.zeros(max(1, shape.images), 3, side, side, dtype=torch.uint8))
+        features_LIPV = model.vision(pixels_ICHW)
         question_ids_BS = torch.zeros(rows, shape.question_tokens, dtype=torch.long)
         pair_row_N = torch.tensor([number for number, row in enumerate(shape.rows) for _ in range(row.images)] or [0])
         given = features_LIPV, pair_row_N, torch.zeros_like(pair_row_N), question_ids_BS, question_ids_BS.bool()
@@ -465,7 +488,7 @@ def _logits(language: Any, embeddings_BTD: Tensor, lengths: Sequence[int], shape
     first_M = torch.zeros(shape.supervised_tokens, dtype=torch.long)
     if language.unpadded:
         hidden_D = _read_unpadded(language, embeddings_BTD, lengths, shape)
-        return language.model.get_output_embeddings()(hidden_D[first_M])
+        return language.logits(hidden_D, first_M)
     answer_tokens = max(row.answer_tokens for row in shape.rows)
     if language.seq2seq:
         read = length - answer_tokens
@@ -482,7 +505,7 @@ def _logits(language: Any, embeddings_BTD: Tensor, lengths: Sequence[int], shape
         position_ids=torch.zeros(rows, length, dtype=torch.long),
         use_cache=False,
     ).last_hidden_state
-    return language.model.get_output_embeddings()(hidden_BTD.flatten(0, 1)[first_M])
+    return language.logits(hidden_BTD.flatten(0, 1), first_M)
 
 
 def _read_unpadded(language: Any, embeddings_BTD: Tensor, lengths: Sequence[int], shape: StepShape) -> Tensor:

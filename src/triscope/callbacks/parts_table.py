@@ -37,21 +37,21 @@ def parts_table(stage: Stage, parameter_groups: list[dict]) -> str:
 def parts_rows(stage: Stage, parameter_groups: list[dict]) -> list[tuple[str, ...]]:
     """The heads of the table, then the cells of each part."""
     rate_of = {id(parameter): group.get("initial_lr", group["lr"]) for group in parameter_groups for parameter in group["params"]}
+    trained = {stage.model.part_of(name) for name, _ in stage.trained_parameters()}
     parts: dict[str, list] = defaultdict(list)
     for name, parameter in stage.model.named_parameters():
         parts[stage.model.part_of(name)].append(parameter)
     lines: list[tuple[str, ...]] = [("part", "state", "parameters", "precision", "learning rate", "from")]
     for part, parameters in parts.items():
-        trains = any(parameter.requires_grad for parameter in parameters)
         rates = sorted({rate_of[id(parameter)] for parameter in parameters if id(parameter) in rate_of})
         lines.append(
             (
                 part,
-                "trained" if trains else "frozen",
+                "trained" if part in trained else "frozen",
                 f"{sum(parameter.numel() for parameter in parameters):,}",
                 ", ".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters})),
-                ", ".join(f"{rate:g}" for rate in rates) if trains else "",
-                stage.origin.get(part, "its initialisation" if trains else "the base model"),
+                ", ".join(f"{rate:g}" for rate in rates) if part in trained else "",
+                stage.origin.get(part, "its initialisation" if part in trained else "the base model"),
             )
         )
     return lines

@@ -32,7 +32,7 @@ def trained_state(model: VisualLanguageModel, state: Mapping[str, Tensor] | None
         model: says what trains.
         state: of the model, where it is already at hand (put together from several processes, for one).
     """
-    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    trained = {name for name, _ in model.trained_parameters()}
     state = model.state_dict() if state is None else state
     return {name: tensor for name, tensor in state.items() if name in trained}
 
@@ -136,14 +136,14 @@ def check_trained(model: VisualLanguageModel, given: Mapping[str, Tensor], where
     """Whether a checkpoint is one of the stage that a model was made ready for: all that trains, and nothing else.
 
     Args:
-        model: its parameters say what trains.
+        model: says what trains.
         given: tensors of the checkpoint, by their names in the model.
         where: for messages.
 
     Raises:
         ConfigurationError: a trained tensor that one of the two lacks, or of another shape.
     """
-    wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    wanted = dict(model.trained_parameters())
     if apart := sorted(wanted.keys() ^ given.keys()):
         found, expected = (", ".join(sorted({model.part_of(name) for name in names})) for names in (given, wanted))
         remedy = "give the config.yaml of the run that wrote it, or name it in warm_start"

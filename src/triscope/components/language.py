@@ -65,6 +65,8 @@ class LanguageModel(nn.Module):
         attention: "auto" is "sdpa" but for bfloat16 on a CPU (see `language_loading`).
         unpadded: in training, let rows be read one behind the other, without padding (`unpadded_t5`, `unpadded_causal`), where
             the architecture can. The same numbers.
+        logits_at_labels: let the head work where a supervised token is predicted, and nowhere else. The same numbers without:
+            of a causal model it then works at every position. A decoder reads answers alone, with or without.
         activation_checkpointing: recompute each layer in the backward pass instead of storing its activations.
         lora: low-rank adaptations of the language model's matrices, which every stage trains; None for none.
 
@@ -90,6 +92,7 @@ class LanguageModel(nn.Module):
         config_overrides: dict[str, Any] | None = None,
         attention: AttentionImplementation = "auto",
         unpadded: bool = True,
+        logits_at_labels: bool = True,
         activation_checkpointing: bool = False,
         lora: LoraOptions | None = None,
     ) -> None:
@@ -110,6 +113,7 @@ class LanguageModel(nn.Module):
         if lora is not None:
             add_lora(self.model, lora)
         way = unpadded_t5 if self.seq2seq else unpadded_causal
+        self.logits_at_labels = logits_at_labels
         self.unpadded = unpadded and way.can_read_unpadded(self.model)
         if self.unpadded:
             way.prepare(self.model)
@@ -240,6 +244,16 @@ class LanguageModel(nn.Module):
         first = 1 if self.seq2seq else 0  # a decoder's rows begin with the start token
         return [_until(ids[first:], {*ends, padding}) for ids in written_BA.tolist()]
 
+    def logits(self, hidden_XD: Tensor, place_M: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+        """Scores (M, V) of all words at some places.
+
+        Args:
+            hidden_XD: states of the last layer: of tokens one behind the other, or of rows (B, T, D).
+            place_M: which of them; of rows two tensors, row and column.
+        """
+        head = self.model.get_output_embeddings()
+        return head(hidden_XD[place_M]) if self.logits_at_labels else head(hidden_XD)[place_M]
+
     def route_rows(self, level_B: Tensor) -> None:
         """Let the adapters know the levels of the rows that come next, each a row of its own."""
         self.route.set(level_B)
@@ -265,7 +279,7 @@ class LanguageModel(nn.Module):
             use_cache=False,
         ).last_hidden_state
         row_M, column_M = _before_supervised(valid_BT, labels_BT)
-        return self._predictions(hidden_BTD[row_M, column_M], labels_BT[row_M, column_M + 1], row_M)
+        return TokenPredictions(self.logits(hidden_BTD, (row_M, column_M)), labels_BT[row_M, column_M + 1], row_M)
 
     def _predict_unpadded_causal(
         self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, level_B: Tensor, prefix: SharedPrefix | None
@@ -274,10 +288,8 @@ class LanguageModel(nn.Module):
         self.route.set(compact.level_C, compact.lengths)
         hidden_ED = unpadded_causal.read(self.model.base_model, compact.embeddings_ED, compact.position_E, compact.rows)
         row_M, column_M = _before_supervised(valid_BT, labels_BT)
-        return self._predictions(hidden_ED[compact.place_BT[row_M, column_M]], labels_BT[row_M, column_M + 1], row_M)
-
-    def _predictions(self, hidden_MD: Tensor, targets_M: Tensor, row_M: Tensor) -> TokenPredictions:
-        return TokenPredictions(self.model.get_output_embeddings()(hidden_MD), targets_M, row_M)
+        logits_MV = self.logits(hidden_ED, compact.place_BT[row_M, column_M])
+        return TokenPredictions(logits_MV, labels_BT[row_M, column_M + 1], row_M)
 
     def _predict_seq2seq(self, embeddings_BTD: Tensor, valid_BT: Tensor, labels_BT: Tensor, level_B: Tensor) -> TokenPredictions:
         supervised_BT = labels_BT != IGNORED_LABEL
@@ -328,7 +340,7 @@ class LanguageModel(nn.Module):
 
         in_row_order_M = order_B[row_A[is_answer_A]].argsort(stable=True)
         taken_M = is_answer_A.nonzero()[:, 0][in_row_order_M]
-        return self._predictions(hidden_AD[taken_M], ids_A[taken_M], order_B[row_A[taken_M]])
+        return TokenPredictions(self.logits(hidden_AD, taken_M), ids_A[taken_M], order_B[row_A[taken_M]])
 
 
 class _TokenStream(BaseStreamer):
@@ -369,8 +381,7 @@ def _feed_forward_names(model: PreTrainedModel) -> list[str]:
 
 
 def _before_supervised(valid_BT: Tensor, labels_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns of the tokens from which the supervised ones behind them are predicted, in row order: the head works
-    there alone."""
+    """Rows and columns of the tokens from which the supervised ones behind them are predicted, in row order."""
     place_M2 = ((labels_BT[:, 1:] != IGNORED_LABEL) & valid_BT[:, :-1]).nonzero()
     return place_M2[:, 0], place_M2[:, 1]
 

@@ -10,7 +10,7 @@ def normalised(pixels_ICHW: Tensor, mean: Sequence[float], std: Sequence[float],
     """Pictures with a tower's mean and deviation.
 
     Args:
-        pixels_ICHW: uint8 pictures from 0 to 255; or floating point ones, which are normalised already.
+        pixels_ICHW: uint8 pictures from 0 to 255; or floating point ones, which are normalised already. One picture alone, too.
         mean, std: of each colour, 0 to 1. Plain numbers: as buffers, a cast of the module to bfloat16 would round them.
         dtype: of the result.
     """

@@ -45,6 +45,8 @@ class RegionClipEncoder(RegionEncoder):
     Source: Zhong et al., "RegionCLIP" (arXiv 2112.09106); settings of PVIT (spec 1.2).
     """
 
+    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+
     def __init__(
         self,
         vision_width: int,
@@ -95,9 +97,7 @@ class RegionClipEncoder(RegionEncoder):
         maps: dict[int, Tensor] = {}
         for alike in by_size.values():
             pixels_ICHW = torch.stack([pictures[image] for image in alike])
-            features = self.encoder.stem(
-                normalised(pixels_ICHW, open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD, self._dtype)
-            )
+            features = self.encoder.stem(normalised(pixels_ICHW, self.mean, self.std, self._dtype))
             for layer in (self.encoder.layer1, self.encoder.layer2, self.encoder.layer3):
                 features = layer(features)
             maps |= dict(zip(alike, features, strict=True))

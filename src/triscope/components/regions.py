@@ -31,10 +31,13 @@ class RegionEncoder(nn.Module, ABC):
         position: None where a stage does without it (PVIT's first).
         picture_sides: the shortest and the longest side (at most) of the pictures that it reads, in pixels; None if it
             reads none but the main vision encoder's.
+        mean, std: of each colour of those pictures, 0 to 1.
     """
 
     tokens = 3
     picture_sides: tuple[int, int] | None = None
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
 
     def __init__(self, feature_width: int, language_width: int) -> None:
         super().__init__()
@@ -50,7 +53,8 @@ class RegionEncoder(nn.Module, ABC):
 
         Args:
             features_LIPV: of the main vision encoder, the deepest tap first.
-            pictures: uint8 (3, H, W) of every image, of its own size; needed where there are `picture_sides`.
+            pictures: uint8 (3, H, W) of every image, of its own size, or float32, normalised already; needed where there are
+                `picture_sides`.
             region_image_G: the image of each region; -1 where it is not shown, so that only the position is known.
             boxes_G4: x1, y1, x2, y2 as shares of the image.
 

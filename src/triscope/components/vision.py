@@ -25,8 +25,9 @@ from triscope.packaged import resolve
 class VisionEncoder(nn.Module):
     """A vision transformer that returns the raw outputs of some of its blocks.
 
-    The tower is frozen for good: no gradients, always in evaluation mode, whatever `train()` is told. Blocks above
-    the deepest tap, the final norm and the head are dropped when it is built.
+    The tower is frozen for good: always in evaluation mode, whatever `train()` is told, and its weights ask for no gradients,
+    so that autograd keeps nothing of a pass. Blocks above the deepest tap, the final norm and the head are dropped when it is
+    built.
     Built under `torch.device("meta")` it has the real shapes and reads no weights.
 
     Args:
@@ -47,6 +48,7 @@ class VisionEncoder(nn.Module):
     Attributes:
         width: V, length of a patch vector.
         patches: P, patches of an image with the class token, which comes first.
+        is_cached: True with a `cache_folder`, on the meta device too.
 
     Raises:
         ValueError: the tower is unknown or is not such a transformer, the taps do not fit it, or the weights do not.
@@ -83,6 +85,7 @@ class VisionEncoder(nn.Module):
             for block in _blocks(self.tower):  # alike, so that one is compiled for all
                 block.compile()
         self.cache = None
+        self.is_cached = cache_folder is not None
         if cache_folder is not None and not next(self.tower.parameters()).is_meta:
             shape = (len(self.taps), self.patches, self.width)
             self.cache = FeatureCache(Path(cache_folder).expanduser(), self.tower, shape, self.taps)
@@ -91,7 +94,6 @@ class VisionEncoder(nn.Module):
         """Stays in evaluation mode."""
         return super().train(False)
 
-    @torch.no_grad()
     def forward(self, pixels_ICHW: Tensor) -> list[Tensor]:
         """Features of every image at every tap.
 

@@ -11,7 +11,7 @@ Legend of the shape suffixes and shape comments of the whole project:
 A row is a sequence of token ids in which negative ids are placeholders, filled by the model with features. Supervised
 tokens are the answers. A causal language model reads the row as it stands; a seq2seq one reads everything before the
 answer with its encoder. Rows point at images and regions at rows and images, so a row without an image, with one, or with
-nine is the same code, and an image is decoded and encoded once however many rows ask about it.
+nine is the same code, and an image is decoded and encoded once however many rows ask about it (`data.shared_pictures`).
 """
 
 from collections.abc import Callable, Iterator
@@ -81,7 +81,7 @@ class Batch:
     """Rows of token ids, the images they look at, and the regions they point at.
 
     Args:
-        pixels_ICHW: uint8 pictures, 0 to 255; normalised on the device by the vision encoder.
+        pixels_ICHW: uint8 pictures, 0 to 255, which the vision encoder normalises on the device; or float32, normalised already.
         ids_BT: token ids, right-padded; negative ids are `Placeholder`s.
         valid_BT: True where there is a token.
         supervised_BT: True where the token belongs to an answer (its end-of-text token included).
@@ -93,7 +93,7 @@ class Batch:
             reading order; image -1 where it is not shown, so that only the position is known.
         boxes_G4: x1, y1, x2, y2 as shares of the image, float32.
         rows: what evaluation and messages need, one a row.
-        region_pictures: uint8 (3, H, W) of every image at the size that a region encoder reads; empty if it reads none.
+        region_pictures: the same (3, H, W) of every image at the size that a region encoder reads; empty if it reads none.
         other_pixels_ICHW, other_region_pictures: for every image one of another sample, for the shuffled control; None and
             empty where nobody asks for it.
     """

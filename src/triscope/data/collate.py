@@ -14,13 +14,14 @@ PADDING_ID = 0  # never read: `valid_BT` is False there
 
 @dataclass(frozen=True)
 class EncodedSample:
-    """A sample ready for a batch.
+    """A sample ready for a batch, or one of its rows, where rows share no pictures.
 
     Args:
-        pixels: uint8 (3, H, W) of each image that a row shows, by its index in the sample.
+        pixels: (3, H, W) of each image that a row shows, by its index in the sample.
         rows: its conversations; none if the stage wants none of them.
-        region_pictures: uint8 (3, H, W) of the same images at the size that a region encoder reads; empty if it reads none.
-        others: for each of the images the encoding of one of another sample; None where there is none, or nobody asks for it.
+        region_pictures: (3, H, W) of the same images at the size that a region encoder reads; empty if it reads none.
+        others: for each of the images, at least, the encoding of one of another sample; None where there is none, or nobody
+            asks for it.
     """
 
     pixels: dict[int, Tensor]
@@ -37,8 +38,13 @@ class OtherPictures:
     region_pictures: dict[int, Tensor] = field(default_factory=dict)
 
 
+def row_groups(rows: list[EncodedRow], shared_pictures: bool) -> list[list[EncodedRow]]:
+    """The rows of a sample that show the same copies of its pictures: all of them, or each its own."""
+    return [rows] if shared_pictures else [[row] for row in rows]
+
+
 def collate(samples: Sequence[EncodedSample], image_size: int) -> Batch:
-    """Put samples together; every image stands once, however many rows show it.
+    """Put samples together; every image of one stands once, however many of its rows show it.
 
     Args:
         samples: with at least one row among them.
@@ -49,8 +55,8 @@ def collate(samples: Sequence[EncodedSample], image_size: int) -> Batch:
     region_pictures: list[Tensor] = []
     shown: list[list[int]] = []  # of each row, indices into the batch's images
     pointed: list[list[int]] = []  # the same of each row's regions
-    others = [sample.others for sample in samples if sample.pixels]
-    known = [each for each in others if each is not None]
+    others = [(sample.others, image) for sample in samples for image in sample.pixels]
+    known = [(other, image) for other, image in others if other is not None]
     has_others = bool(known) and len(known) == len(others)  # else a sample would see its own
     for sample in samples:
         index_of = {image: len(pictures) + order for order, image in enumerate(sample.pixels)}
@@ -77,8 +83,10 @@ def collate(samples: Sequence[EncodedSample], image_size: int) -> Batch:
         boxes_G4=torch.tensor([region.box.corners for row in rows for region in row.regions]).view(-1, 4),
         rows=tuple(row.row for row in rows),
         region_pictures=tuple(region_pictures),
-        other_pixels_ICHW=torch.stack([picture for each in known for picture in each.pixels.values()]) if has_others else None,
-        other_region_pictures=tuple(picture for each in known for picture in each.region_pictures.values()) if has_others else (),
+        other_pixels_ICHW=torch.stack([other.pixels[image] for other, image in known]) if has_others else None,
+        other_region_pictures=tuple(
+            other.region_pictures[image] for other, image in known if has_others and other.region_pictures
+        ),
     )
 
 

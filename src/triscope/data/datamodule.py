@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule
 
 from triscope.data.asking import Asking, BenchmarkSet
 from triscope.data.batch import Batch
-from triscope.data.collate import collate
+from triscope.data.collate import EncodedSample, collate
 from triscope.data.errors import ConfigurationError
 from triscope.data.loader import BatchSource, Loader, Selection, encode_sample
 from triscope.data.prompts import PromptStyle, PromptWriter, Tokenizers
@@ -19,7 +19,7 @@ from triscope.data.sample import Level, Sample
 from triscope.data.shard_index import INDEX_FILE
 from triscope.data.shards import ShardSet
 from triscope.data.stream import SampleStream, Steps
-from triscope.data.transforms import PictureTransform
+from triscope.data.transforms import Normalisation, PictureTransform
 
 Split = Literal["train", "validation", "test", "predict"]
 logger = logging.getLogger(__name__)
@@ -28,8 +28,9 @@ logger = logging.getLogger(__name__)
 class DataModule(LightningDataModule):
     """Streams batches from folders of shards.
 
-    Tokenizers, accepted levels, the size of a region encoder's pictures, and how a benchmark asks come from the stage
-    (`tokenizers()`, `accepted_levels`, `picture_side()`, `region_sides()`, `asking()`): data is configured without a model.
+    Tokenizers, accepted levels, the size of a region encoder's pictures, how pictures are normalised, and how a benchmark asks
+    come from the stage (`tokenizers()`, `accepted_levels`, `picture_side()`, `region_sides()`, `normalisation()`, `asking()`):
+    data is configured without a model.
 
     Args:
         train: folders of shards (or their addresses: `https://`, `s3://`, `gs://`, `hf://`), with the share of the samples
@@ -52,6 +53,10 @@ class DataModule(LightningDataModule):
         flip_probability: how often a training sample without regions, left and right is mirrored.
         box_jitter: in training, each corner of a box is moved by up to this share of the box's width or height. PVIT: 0.02.
         draft: read pictures faster, with slightly other pixels than PIL's; see `PictureTransform`.
+        shared_pictures: decode, send and encode a picture once for all rows of its sample that show it; without, once for each
+            of them, and then `share_prefix` of the model has nothing to share.
+        pixels_as_bytes: in training, send pictures as bytes, which the model normalises on its device; without, the workers
+            normalise them, and floating point numbers are sent.
         max_pixels: larger pictures are refused.
         window_shards: samples are shuffled among so many shards.
         bad_samples_allowed: unusable samples of a rank in one pass before the run stops.
@@ -85,6 +90,8 @@ class DataModule(LightningDataModule):
         flip_probability: float = 0.0,
         box_jitter: float = 0.0,
         draft: bool = True,
+        shared_pictures: bool = True,
+        pixels_as_bytes: bool = True,
         max_pixels: int = 64_000_000,
         window_shards: int = 16,
         bad_samples_allowed: int = 100,
@@ -131,6 +138,8 @@ class DataModule(LightningDataModule):
         self.flip_probability = flip_probability
         self.box_jitter = box_jitter
         self.draft = draft
+        self.shared_pictures = shared_pictures
+        self.pixels_as_bytes = pixels_as_bytes
         self.max_pixels = max_pixels
         self.window_shards = window_shards
         self.bad_samples_allowed = bad_samples_allowed
@@ -159,6 +168,7 @@ class DataModule(LightningDataModule):
         rank: int = 0,
         world_size: int = 1,
         region_sides: tuple[int, int] | None = None,
+        normalisation: Normalisation | None = None,
     ) -> Loader:
         """Endless mixed batches of the training sets, resumable.
 
@@ -167,10 +177,17 @@ class DataModule(LightningDataModule):
             accepted_levels: of the stage; all if None.
             rank, world_size: this process, and how many read different samples.
             region_sides: shortest and longest side of the pictures that the model's region encoder reads; None for none.
+            normalisation: of the model; needed without `pixels_as_bytes`, and not read with it.
 
         Raises:
-            ConfigurationError: no training set, or one without a conversation of an accepted level.
+            ConfigurationError: no training set, or one without a conversation of an accepted level; or no normalisation where
+                one is needed.
         """
+        if self.pixels_as_bytes:
+            normalisation = Normalisation()
+        elif normalisation is None:
+            remedy = "give training_loader that of the model, or send bytes"
+            raise ConfigurationError("data.pixels_as_bytes", "false, without a normalisation", "one", remedy)
         stream = SampleStream(
             {folder: self.shards(folder) for folder in self.train},
             self.train,
@@ -180,9 +197,10 @@ class DataModule(LightningDataModule):
         )
         source = BatchSource(
             stream,
-            self._transform(region_sides, self.flip_probability, self.box_jitter),
+            self._transform(region_sides, self.flip_probability, self.box_jitter, normalisation),
             PromptWriter(self.prompt_style, tokenizers),
             self._selection(list(self.train), accepted_levels, self.conversations_per_image),
+            shared_pictures=self.shared_pictures,
         )
         steps = Steps(len(stream), self.samples_per_batch, rank, world_size)
         return Loader(source, steps, self.workers, self.bad_samples_allowed, repeats=True)
@@ -223,6 +241,7 @@ class DataModule(LightningDataModule):
             PromptWriter(self.prompt_style, tokenizers),
             self._selection([folder], accepted_levels, conversations_per_image=None, asking=asking),
             with_others,
+            self.shared_pictures,
         )
         steps = Steps(len(stream), self.evaluation_samples_per_batch, rank, world_size)
         return Loader(source, steps, self.workers, self.bad_samples_allowed)
@@ -245,13 +264,11 @@ class DataModule(LightningDataModule):
         """
         transform, writer = self._transform(region_sides), PromptWriter(self.prompt_style, tokenizers)
         draws = np.random.default_rng(self.seed)
-        return collate(
-            [
-                encode_sample(sample, contents, range(len(sample.conversations)), transform, writer, draws, sample.key)
-                for sample, contents in samples
-            ],
-            self.image_size,
-        )
+        encoded = list[EncodedSample]()
+        for sample, contents in samples:
+            numbers = range(len(sample.conversations))
+            encoded += encode_sample(sample, contents, numbers, transform, writer, draws, sample.key, self.shared_pictures)
+        return collate(encoded, self.image_size)
 
     def setup(self, stage: str) -> None:
         """For Lightning, before it builds a model: look for the shards of the benchmarks.
@@ -282,7 +299,10 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """For Lightning."""
-        self._train_loader = self.training_loader(**self._of_the_trainer())
+        told = self._of_the_trainer()
+        stage: Any = self.trainer.lightning_module  # type: ignore[union-attr]  # there is a trainer
+        normalisation = None if self.pixels_as_bytes else stage.normalisation()
+        self._train_loader = self.training_loader(**told, normalisation=normalisation)
         if self._train_state is not None:
             self._train_loader.load_state_dict(self._train_state)
         self._loaders.append(self._train_loader)
@@ -347,11 +367,17 @@ class DataModule(LightningDataModule):
         }
 
     def _transform(
-        self, region_sides: tuple[int, int] | None, flip_probability: float = 0.0, box_jitter: float = 0.0
+        self,
+        region_sides: tuple[int, int] | None,
+        flip_probability: float = 0.0,
+        box_jitter: float = 0.0,
+        normalisation: Normalisation = Normalisation(),  # noqa: B008  (a tuple)
     ) -> PictureTransform:
         if self.prompt_style.regions == "text":
             region_sides = None  # nothing is read off them
-        return PictureTransform(self.image_size, self.draft, flip_probability, self.max_pixels, box_jitter, region_sides)
+        return PictureTransform(
+            self.image_size, self.draft, flip_probability, self.max_pixels, box_jitter, region_sides, normalisation
+        )
 
     def _selection(
         self,

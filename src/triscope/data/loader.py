@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from triscope.data.asking import Asking
 from triscope.data.batch import Batch
-from triscope.data.collate import EncodedSample, OtherPictures, collate
+from triscope.data.collate import EncodedSample, OtherPictures, collate, row_groups
 from triscope.data.errors import BadSampleError, BadShardError, LostWorkerError
-from triscope.data.prompts import PromptWriter, conversations_of
+from triscope.data.prompts import EncodedRow, PromptWriter, conversations_of
 from triscope.data.sample import Image, Level, Sample
 from triscope.data.stream import Cursor, SampleStream, Step, Steps
 from triscope.data.transforms import PictureTransform
@@ -72,6 +72,7 @@ class BatchSource(Dataset):
         writer: of rows.
         selection: which conversations are asked.
         with_others: give every picture one of another sample beside it, for the shuffled control.
+        shared_pictures: a picture of a sample stands in the batch once, however many rows show it; or once for each.
     """
 
     def __init__(
@@ -81,26 +82,28 @@ class BatchSource(Dataset):
         writer: PromptWriter,
         selection: Selection,
         with_others: bool = False,
+        shared_pictures: bool = True,
     ) -> None:
         self.stream = stream
         self.transform = transform
         self.writer = writer
         self.selection = selection
         self.with_others = with_others
+        self.shared_pictures = shared_pictures
 
     def __getitem__(self, step: Step) -> Delivery:
-        samples, skipped = [], list[SkippedError]()
+        samples, skipped = list[EncodedSample](), list[SkippedError]()
         for position in step.positions:
             try:
-                samples.append(self.encode(step.after.epoch, position))
+                samples += self.encode(step.after.epoch, position)
             except (BadSampleError, BadShardError) as error:
                 skipped.append(error)
         if not any(sample.rows for sample in samples):
-            samples = [self._stand_in(step)]
+            samples = self._stand_in(step)
         return Delivery(collate(samples, self.transform.size), skipped, step.after)
 
-    def encode(self, epoch: int, position: int) -> EncodedSample:
-        """The sample at a position of an epoch.
+    def encode(self, epoch: int, position: int) -> list[EncodedSample]:
+        """The sample at a position of an epoch, as `encode_sample` gives it.
 
         Raises:
             BadSampleError: the sample is unusable.
@@ -114,10 +117,12 @@ class BatchSource(Dataset):
         if wanted is not None and len(numbers) > wanted:
             numbers = sorted(generator.choice(numbers, wanted, replace=False).tolist())
         asked = sample if self.selection.asking is None else self.selection.asking.asked(sample)
-        encoded = encode_sample(asked, contents, numbers, self.transform, self.writer, generator, raw.where)
-        if self.with_others and encoded.pixels:
-            return replace(encoded, others=self._others(epoch, position, list(encoded.pixels)))
-        return encoded
+        encoded = encode_sample(asked, contents, numbers, self.transform, self.writer, generator, raw.where, self.shared_pictures)
+        shown = sorted({image for each in encoded for image in each.pixels})
+        if not (self.with_others and shown):
+            return encoded
+        others = self._others(epoch, position, shown)
+        return [replace(each, others=others) for each in encoded]
 
     def _others(self, epoch: int, position: int, images: Sequence[int]) -> OtherPictures | None:
         """Pictures for some images of the sample at a position: those of the nearest sample before it that has any, the last
@@ -135,7 +140,7 @@ class BatchSource(Dataset):
                 continue  # counted where it is at home
         return None
 
-    def _stand_in(self, step: Step) -> EncodedSample:
+    def _stand_in(self, step: Step) -> list[EncodedSample]:
         """The first sample with a row from a step's start on.
 
         Raises:
@@ -144,12 +149,12 @@ class BatchSource(Dataset):
         errors: list[BadSampleError | BadShardError] = []
         for position in itertools.chain(range(step.first, len(self.stream)), range(step.first)):
             try:
-                sample = self.encode(step.after.epoch, position)
+                encoded = self.encode(step.after.epoch, position)
             except (BadSampleError, BadShardError) as error:
                 errors.append(error)
                 continue  # counted where it is at home
-            if sample.rows:
-                return sample
+            if any(each.rows for each in encoded):
+                return encoded
         first = errors[0] if errors else None
         if first and len(errors) == len(self.stream):
             found = f"{first.found} (none of the {len(errors)} samples can be used)"
@@ -170,8 +175,9 @@ def encode_sample(
     writer: PromptWriter,
     generator: np.random.Generator,
     where: str,
-) -> EncodedSample:
-    """A sample as rows and pixels. Only pictures that a row shows are decoded, each once.
+    shared_pictures: bool,
+) -> list[EncodedSample]:
+    """A sample as rows and pixels. Only pictures that a row shows are decoded.
 
     Args:
         sample, contents: with its encoded pictures.
@@ -180,17 +186,25 @@ def encode_sample(
         writer: of rows.
         generator: of what the transform draws.
         where: shard and key, for messages.
+        shared_pictures: a picture is decoded once for all rows; or once for each that shows it.
+
+    Returns:
+        The sample; or of each row one, with pictures of its own.
 
     Raises:
         BadSampleError: the sample is unusable.
     """
+
+    def encoded(rows: list[EncodedRow]) -> EncodedSample:
+        shown = sorted({image for row in rows for image in (*row.images, *(region.image for region in row.regions))})
+        pixels, region_pictures = encode_pictures(
+            {image: (contents[image], sample.images[image], flipped, where) for image in shown}, transform
+        )
+        return EncodedSample(pixels, rows, region_pictures)
+
     flipped = transform.flips(sample, generator)
     rows = writer.rows(sample, transform.boxes(sample, flipped, generator), numbers, where)
-    shown = sorted({image for row in rows for image in (*row.images, *(region.image for region in row.regions))})
-    pixels, region_pictures = encode_pictures(
-        {image: (contents[image], sample.images[image], flipped, where) for image in shown}, transform
-    )
-    return EncodedSample(pixels, rows, region_pictures)
+    return [encoded(group) for group in row_groups(rows, shared_pictures)]
 
 
 def encode_pictures(

@@ -1,8 +1,10 @@
-"""Pictures from bytes to pixels, and their boxes with them. Pixels stay uint8: they are normalised on the device."""
+"""Pictures from bytes to pixels, and their boxes with them. Pixels stay uint8, to be normalised on the device, unless told."""
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -19,6 +21,18 @@ THINNEST = 16  # pixels of one cell of a region encoder's map
 _SIDES = re.compile(r"\b(?:left|right)", re.IGNORECASE)
 
 
+class Normalisation(NamedTuple):
+    """What makes the float32 numbers that a model's towers want of uint8 pixels (3, H, W); None leaves them as they are.
+
+    Args:
+        pixels: of the squares that the vision encoder reads.
+        region_pixels: of the pictures that a region encoder reads.
+    """
+
+    pixels: Callable[[Tensor], Tensor] | None = None
+    region_pixels: Callable[[Tensor], Tensor] | None = None
+
+
 @dataclass(frozen=True)
 class PictureTransform:
     """Squash a picture to a square and, where nothing told of it depends on left and right, sometimes mirror it.
@@ -31,6 +45,7 @@ class PictureTransform:
         max_pixels: a larger picture is refused before it is decoded.
         box_jitter: each corner of a box is moved by up to this share of the box's width or height, anew at every access.
         region_sides: shortest and longest side of the pictures for a region encoder, in pixels; None for none.
+        normalisation: of the pixels, which stay bytes without one.
     """
 
     size: int
@@ -39,6 +54,7 @@ class PictureTransform:
     max_pixels: int = 64_000_000
     box_jitter: float = 0.0
     region_sides: tuple[int, int] | None = None
+    normalisation: Normalisation = Normalisation()  # noqa: RUF009  (a tuple)
 
     def flips(self, sample: Sample, generator: np.random.Generator) -> bool:
         """Draw whether all images of a sample are mirrored."""
@@ -69,13 +85,15 @@ class PictureTransform:
             where: shard and key, for messages.
 
         Returns:
-            uint8 (3, size, size).
+            (3, size, size); uint8, or float32 if normalised.
 
         Raises:
             BadSampleError: bytes that do not decode, a picture beyond `max_pixels` or of another size than recorded.
         """
         size = (self.size, self.size)
-        return self._decoded(content, image, size, PIL.Image.Resampling.BICUBIC, flipped, f"{where}, {image.file}")
+        pixels_CHW = self._decoded(content, image, size, PIL.Image.Resampling.BICUBIC, flipped, f"{where}, {image.file}")
+        normalise = self.normalisation.pixels
+        return pixels_CHW if normalise is None else normalise(pixels_CHW)
 
     def region_pixels(self, content: bytes, image: Image, flipped: bool, where: str) -> Tensor:
         """Decode a picture, as a region encoder reads it: in its own proportions, scaled by `region_size`.
@@ -83,7 +101,7 @@ class PictureTransform:
         Args, errors: as `pixels`; also a picture too thin for a map.
 
         Returns:
-            uint8 (3, H, W).
+            (3, H, W); uint8, or float32 if normalised.
         """
         assert self.region_sides is not None, "no region encoder asks for pictures"
         where = f"{where}, {image.file}"
@@ -95,7 +113,9 @@ class PictureTransform:
                 f"at least {THINNEST} pixels each way",
                 "leave the picture out",
             )
-        return self._decoded(content, image, size, PIL.Image.Resampling.BILINEAR, flipped, where)
+        pixels_CHW = self._decoded(content, image, size, PIL.Image.Resampling.BILINEAR, flipped, where)
+        normalise = self.normalisation.region_pixels
+        return pixels_CHW if normalise is None else normalise(pixels_CHW)
 
     def _decoded(
         self,
@@ -106,6 +126,7 @@ class PictureTransform:
         flipped: bool,
         where: str,
     ) -> Tensor:
+        """A picture as uint8 (3, H, W), at its size for a tower."""
         try:
             with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 self._check_size(picture.size, image, where)

@@ -9,7 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from triscope.data.batch import Batch
 from triscope.data.errors import ConfigurationError, TriscopeError
 from triscope.data.prompts import Tokenizers
 from triscope.data.sample import Level
+from triscope.data.transforms import Normalisation
 from triscope.distributed import gathered, placed, whole
 from triscope.evaluation.benchmarks import benchmark
 from triscope.evaluation.generation import GenerationOptions
@@ -56,6 +57,8 @@ class Stage(EvaluatedModule):
         warmup_steps: linear warm-up from 0.
         weight_decay: of matrices; biases, norms and vectors have none.
         learning_rate_scales: factor on the learning rate, by part.
+        frozen_gradients: frozen parts of which autograd computes gradients all the same, which are thrown away: to see what it
+            gives to leave them out. None for none.
         generation: how answers are written in validation, test and prediction.
     """
 
@@ -80,6 +83,7 @@ class Stage(EvaluatedModule):
         warmup_steps: int = 1000,
         weight_decay: float = 0.05,
         learning_rate_scales: dict[str, float] | None = None,
+        frozen_gradients: list[Literal["vision", "language"]] | None = None,
         generation: GenerationOptions | None = None,
     ) -> None:
         super().__init__(generation or GenerationOptions())
@@ -92,6 +96,7 @@ class Stage(EvaluatedModule):
         self._warmup_steps = warmup_steps
         self._weight_decay = weight_decay
         self._learning_rate_scales = learning_rate_scales or {}
+        self._frozen_gradients = set[str](frozen_gradients or [])
 
     # What trains ------------------------------------------------------------------------------------------------------
 
@@ -123,9 +128,11 @@ class Stage(EvaluatedModule):
             if parts := [part for part in source.parts if part not in restored]:
                 warm_start(model, source.checkpoint, parts)
                 self.origin.update(dict.fromkeys(parts, source.checkpoint))
+        self._check_frozen_gradients(model, trained_parts)
+        model.frozen_gradients = self._frozen_gradients
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(model.part_of(name) in trained_parts)
-        if not any(parameter.requires_grad for parameter in model.parameters()):
+            parameter.requires_grad_(model.part_of(name) in trained_parts | self._frozen_gradients)
+        if not any(model.trained_parameters()):
             raise ConfigurationError(
                 f"model of {type(self).__name__}",
                 f"parts {sorted({model.part_of(name) for name, _ in model.named_parameters()})}",
@@ -133,6 +140,16 @@ class Stage(EvaluatedModule):
                 "add such a part to the model's file, or use another stage",
             )
         return model
+
+    def _check_frozen_gradients(self, model: VisualLanguageModel, trained_parts: set[str]) -> None:
+        frozen = {model.part_of(name) for name, _ in model.named_parameters()} - trained_parts
+        if model.vision is not None and model.vision.is_cached:
+            frozen.discard("vision")  # what is read was not computed
+        if model.language.is_4bit:
+            frozen.discard("language")
+        if unable := self._frozen_gradients - frozen:
+            expected = "frozen parts of this model: vision without a cache_folder, language without 4 bits"
+            raise ConfigurationError("model.init_args.frozen_gradients", f"{sorted(unable)}", expected, "leave it out")
 
     @classmethod
     def parts_that_train(cls, model: VisualLanguageModel) -> set[str]:
@@ -185,11 +202,15 @@ class Stage(EvaluatedModule):
 
     def trained_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
         """Names (as in the model) and tensors of everything that trains."""
-        return ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
+        return self.model.trained_parameters()
 
     def tokenizers(self) -> Tokenizers:
         """What the data needs to write ids of this model."""
         return self.model.tokenizers()
+
+    def normalisation(self) -> Normalisation:
+        """What the data needs to normalise pictures in the place of this model."""
+        return self.model.normalisation()
 
     def asking(self, name: str) -> Asking:
         """How the benchmark of a name asks."""
@@ -234,6 +255,10 @@ class Stage(EvaluatedModule):
             for name, loss in mean_losses(gathered(row_losses(batch, losses_M, predictions.row_M))).items():
                 self.log(f"train/{name}", loss, prog_bar=name == "loss")
         return losses_M.sum()
+
+    def on_after_backward(self) -> None:
+        """Throw away the gradients of what does not train."""
+        self.model.drop_frozen_gradients()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Turn the gradient of a sum into that of a mean over all supervised tokens of the step."""
