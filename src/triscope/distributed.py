@@ -124,9 +124,8 @@ class ShardedStrategy(ModelParallelStrategy):
 
     def setup(self, trainer: Any) -> None:
         """As Lightning does, once it is sure that every trained parameter is sharded: any other would drift apart."""
-        assert self.lightning_module is not None
-        learning = ((name, each) for name, each in self.lightning_module.named_parameters() if each.requires_grad)
-        apart = [name for name, parameter in learning if not isinstance(parameter, DTensor)]
+        stage = self._in_pieces()
+        apart = [name for name, each in stage.named_parameters() if each.requires_grad and not isinstance(each, DTensor)]
         if apart:
             raise ConfigurationError(
                 "trained parameters",
@@ -195,13 +194,17 @@ class ShardedStrategy(ModelParallelStrategy):
         """Every process reads the file, which is small: it holds trained parts only."""
         return self.checkpoint_io.load_checkpoint(checkpoint_path, weights_only=weights_only)
 
-    def _trained(self) -> list[tuple[str, nn.Parameter]]:
-        """What trains, in pieces: after validation, what was gathered last is still whole and in `compute_dtype`."""
+    def _in_pieces(self) -> Any:
+        """The stage, cut up again: after validation, what was gathered last is still whole and in `compute_dtype`."""
         stage: Any = self.lightning_module
         for module in stage.modules():
             if isinstance(module, FSDPModule):
                 module.reshard()
-        return [(f"model.{name}", each) for name, each in stage.trained_parameters()]
+        return stage
+
+    def _trained(self) -> list[tuple[str, nn.Parameter]]:
+        """What trains, in pieces."""
+        return [(f"model.{name}", each) for name, each in self._in_pieces().trained_parameters()]
 
     def _put_together(self, tensors: Any) -> Iterator[tuple[str, Any]]:
         """All processes take part; the first keeps the result."""
