@@ -47,6 +47,8 @@ def test_the_demo_s_tagger_tags_where_no_recipe_is_named(tmp_path, monkeypatch):
     write_ram(folder).rename(folder / "tagger.yaml")
     assert tagger_of(None, []).vocabulary.names[1] == NAMES[1]
     assert tagger_of(None, ["-c", "mine.yaml"]) is None
+    (folder / "thresholds.txt").unlink()  # of a demo that was stopped before it had found them
+    assert tagger_of(None, []) is None
 
 
 def test_a_photo_is_turned_as_its_camera_says(tmp_path):

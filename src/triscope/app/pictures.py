@@ -8,6 +8,7 @@ from PIL import Image as Picture
 from PIL import ImageOps
 
 from triscope.app.answerer import names_a_recipe
+from triscope.checkpoints.naming_tagger import THRESHOLDS_FILE
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import ConfigurationError, reason
 from triscope.data.sample import Image
@@ -26,7 +27,8 @@ def tagger_of(named: Path | None, arguments: list[str]) -> Tagger | None:
     Raises:
         ConfigurationError: the tagger cannot be built.
     """
-    if named is None and not names_a_recipe(arguments) and DEMO_TAGGER.is_dir():
+    is_whole = (DEMO_TAGGER / THRESHOLDS_FILE).is_file()  # they are found last
+    if named is None and not names_a_recipe(arguments) and is_whole:
         named = DEMO_TAGGER
     return build_tagger(read_tagger(named)) if named is not None else None
 
