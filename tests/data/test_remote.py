@@ -35,7 +35,7 @@ def server(folder) -> Iterator[BadServer]:
 
 
 def cache(tmp_path: Path, **options) -> ShardCache:
-    quick = {"first_wait_seconds": 0.01, "block_bytes": 4096, "block_timeout_seconds": 1.0}
+    quick = {"first_wait_seconds": 0.01, "block_bytes": 4096}
     return ShardCache(str(tmp_path / "cache"), **{**quick, **options})
 
 
@@ -95,7 +95,7 @@ def test_a_shard_is_fetched_once_and_only_when_it_is_read(folder, server, tmp_pa
 
 @pytest.mark.parametrize("fault", ["stall", "truncate", "reset", "503"])
 def test_what_goes_wrong_is_tried_again(server, tmp_path, fault):
-    shards = ShardSet.open(server.address, cache(tmp_path))
+    shards = ShardSet.open(server.address, cache(tmp_path, block_timeout_seconds=1.0))
     server.faults = ["", fault, fault]
     assert read_all(shards) == EVERY_KEY
     assert not server.faults
