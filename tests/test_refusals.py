@@ -1,5 +1,6 @@
 """What the parser refuses is told in a line: where it stands, which key, and what may be meant."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,12 @@ def test_a_mistake_in_a_model_file_on_the_command_line_is_told_with_file_and_key
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(model))
     more = typed.format(option="--model.init_args.model", file=tmp_path / "mine.yaml").split()
     assert told_of(tmp_path, *more) == f"{tmp_path}/mine.yaml, {key}: found {told}"
+
+
+def test_a_mistake_in_a_model_file_is_told_beside_an_argument_that_is_too_long_for_a_path(tmp_path):
+    (tmp_path / "mine.yaml").write_text("class_path: triscope.model.VisualLanguageModel\ninit_args: {visoin: null}")
+    more = ("--model.init_args.model", str(tmp_path / "mine.yaml"), "--data.train", json.dumps({"a" * 300: 1.0}))
+    assert told_of(tmp_path, *more).startswith(f"{tmp_path}/mine.yaml, init_args.visoin: found an unknown key 'visoin'")
 
 
 def test_a_key_in_a_file_of_one_section_is_told_with_it(tmp_path):

@@ -63,11 +63,10 @@ def with_contents(message: str, arguments: Sequence[str]) -> list[str] | None:
     """
     if not (looping := _LOOP.search(message)):
         return None
-    told = []
+    told, file = [], Path(looping[1]).resolve()
     for argument in arguments:
         option, equals, name = argument.rpartition("=")
-        is_it = Path(name).is_file() and Path(name).resolve() == Path(looping[1]).resolve()
-        content = _parsed(Path(name).read_text()) if is_it else None
+        content = _parsed(file.read_text()) if Path(name).resolve() == file else None
         told.append(f"{option}{equals}{json.dumps(content, default=str)}" if isinstance(content, dict) else argument)
     return told
 

@@ -247,8 +247,10 @@ def wide(base, tmp_path_factory) -> Path:
         ("llama", ImageLevelStage, "qformer", 768, 2, 1, "bfloat16"),
         ("t5", ImageLevelStage, "qformer", 192, 2, 2, None),
         ("llama", RegionInstructionStage, "image_projector", 192, 2, 1, "bfloat16"),
+        ("llama", ImageLevelStage, "qformer", 192, 16, 1, None),
+        ("t5", ImageLevelStage, "qformer", 192, 16, 1, None),
     ],
-    ids=["a large tower", "activations", "the language model trains"],
+    ids=["a large tower", "micro-batches", "the language model trains", "activations of a Llama", "activations of a T5"],
 )
 def test_what_each_of_two_processes_takes_of_a_sharded_model_is_planned_within_5_percent(
     base, wide, tmp_path, kind, trains, bridge, tower_width, samples, micro_batches, dtype

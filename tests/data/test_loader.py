@@ -1,5 +1,6 @@
 import io
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -198,16 +199,25 @@ def test_rows_that_share_no_pictures_show_and_draw_what_they_would_if_they_did(t
         for number in range(4):  # each picture in two halves, so that a mirrored one is another
             writer.write(sample(f"s{number}", asked, images=3), [halves(20 * (3 * number + image)) for image in range(3)])
     stream = SampleStream({"set": ShardSet.open(tmp_path / "set")}, shuffle=False)
-    transform, writer = PictureTransform(8, flip_probability=0.5), PromptWriter(PromptStyle(), causal_tokenizers())
+    transform = PictureTransform(8, flip_probability=0.5, region_sides=(30, 40))
+    writer = PromptWriter(PromptStyle(), causal_tokenizers())
     shared, apart = (
         next(iter(Loader(BatchSource(stream, transform, writer, Selection(), True, shares), Steps(4, 4))))
         for shares in (True, False)
     )
     assert len(apart.pixels_ICHW) == len(apart.pair_image_N) > len(shared.pixels_ICHW)
     assert apart.rows == shared.rows and torch.equal(apart.ids_BT, shared.ids_BT)
-    for name in ("pixels_ICHW", "other_pixels_ICHW"):
-        shown = [getattr(batch, name)[batch.pair_image_N] for batch in (apart, shared)]
+    for name in ("pixels_ICHW", "other_pixels_ICHW", "region_pictures", "other_region_pictures"):
+        shown = [torch.stack([*getattr(batch, name)])[batch.pair_image_N] for batch in (apart, shared)]
         assert torch.equal(*shown)
+    for batch in (shared, apart):
+        assert shades(batch.region_pictures) == shades(batch.pixels_ICHW)
+        assert shades(batch.other_region_pictures) == shades(batch.other_pixels_ICHW)
+
+
+def shades(pictures: Iterable[torch.Tensor]) -> list[int]:
+    """Of the half of each picture that is not black."""
+    return [int(picture[0, 0, [0, -1]].max()) for picture in pictures]
 
 
 def halves(shade: int) -> bytes:
