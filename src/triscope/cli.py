@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import yaml
+from jsonargparse import get_loader, set_loader
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -58,6 +59,18 @@ MORE_HELP = {
     "fit": "--plan tells memory and steps, and starts nothing.",
     "predict": "--picture and --question ask about pictures: `triscope predict --picture photo.jpg --help` tells how.",
 }
+
+
+YAML_OF_PARSER = get_loader("yaml")
+
+
+def read_yaml(text: str) -> Any:
+    """YAML for the parser of the configuration, which hands a null of a part's part on as Python writes it: without this,
+    `--model.init_args.model.init_args.vision.init_args.cache_folder null` would name a folder `None`."""
+    return None if text == "None" else YAML_OF_PARSER(text)
+
+
+set_loader("yaml", read_yaml, (yaml.YAMLError,))
 
 
 class SaveRunConfig(SaveConfigCallback):
