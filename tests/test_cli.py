@@ -106,6 +106,30 @@ def test_every_command_of_the_help_exists(capsys):
         assert "usage" in capsys.readouterr().out.lower(), command
 
 
+@pytest.mark.parametrize("key", ["vision.init_args.cache_folder", "language.init_args.lora", "question_tokenizer"])
+def test_null_reaches_a_part_of_a_part(key, capsys):
+    recipe = ["-c", "conf/recipe/lion_joint.yaml", "--model.init_args.model", "conf/model/lion_micro.yaml"]
+    with pytest.raises(SystemExit):
+        main(["fit", *recipe, f"--model.init_args.model.init_args.{key}", "null", "--print_config"])
+    printed = capsys.readouterr().out
+    assert f" {key.rpartition('.')[2]}: null\n" in printed and "None" not in printed
+
+
+@pytest.mark.parametrize("told", [["--picture", "a.jpg"], ["--picture=a.jpg"], ["--question", "What?"], ["--question=What?"]])
+def test_a_picture_or_a_question_asks_for_the_help_of_questions(told, capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", *told, "--help"])
+    assert "asked about every picture" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "options"), [("predict", ("--picture", "--question")), ("fit", ("--plan",))])
+def test_the_help_of_a_command_names_what_it_does_beside_lightning(command, options, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    help_text = capsys.readouterr().out
+    assert all(f"{option} " in help_text for option in options)
+
+
 def test_a_report_that_cannot_be_written_is_told_without_a_stack_trace(run_folder, tmp_path):
     (tmp_path / "file").touch()
     message = refused(["report", str(run_folder), "--out", str(tmp_path / "file" / "report.html")])

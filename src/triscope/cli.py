@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import yaml
+from jsonargparse import get_loader, set_loader
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -54,6 +55,22 @@ Each command has --help. Recipes are in conf/recipe, model sizes in conf/model, 
 
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+MORE_HELP = {
+    "fit": "--plan tells memory and steps, and starts nothing.",
+    "predict": "--picture and --question ask about pictures: `triscope predict --picture photo.jpg --help` tells how.",
+}
+
+
+YAML_OF_PARSER = get_loader("yaml")
+
+
+def read_yaml(text: str) -> Any:
+    """YAML for the parser of the configuration, which hands a null of a part's part on as Python writes it: without this,
+    `--model.init_args.model.init_args.vision.init_args.cache_folder null` would name a folder `None`."""
+    return None if text == "None" else YAML_OF_PARSER(text)
+
+
+set_loader("yaml", read_yaml, (yaml.YAMLError,))
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -92,7 +109,10 @@ class TriscopeCLI(LightningCLI):
             save_config_kwargs={"overwrite": True},
             trainer_defaults={"callbacks": run_callbacks()},
             seed_everything_default=0,
-            parser_kwargs={"exit_on_error": False, **{name: {"exit_on_error": False} for name in TRAINER_COMMANDS}},
+            parser_kwargs={
+                "exit_on_error": False,
+                **{name: {"exit_on_error": False, "epilog": MORE_HELP.get(name)} for name in TRAINER_COMMANDS},
+            },
         )
         for logger in self.trainer.loggers:
             if isinstance(logger, WandbLogger):
@@ -247,7 +267,7 @@ def main(arguments: list[str] | None = None) -> None:
     command = arguments[0] if arguments else ""
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")  # a demo gives its own arguments, rightly
     try:
-        if command == "predict" and "--picture" in arguments:
+        if command == "predict" and not {"--picture", "--question"}.isdisjoint(each.partition("=")[0] for each in arguments):
             _run("ask", arguments[1:])
         elif command == "fit" and "--plan" in arguments:
             _run("plan", [argument for argument in arguments if argument != "--plan"])

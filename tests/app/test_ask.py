@@ -60,6 +60,7 @@ def test_a_region_in_the_published_form_becomes_a_box_of_the_picture():
     ("asked", "told"),
     [
         ([], "Add --question"),
+        (["--question", " "], "found no text; expected a question"),
         (["--question", "What?", "--picture", "nowhere.jpg"], r"nowhere\.jpg"),
         (["--question", "What?", "--draw", "out.tiff"], r"a file that ends in \.png"),
         (["--question", "What?", "--draw", "out.png", "--picture", "other.jpg"], "found 2 pictures; expected one"),
@@ -68,3 +69,9 @@ def test_a_region_in_the_published_form_becomes_a_box_of_the_picture():
 def test_a_mistake_is_told_before_the_model_is_read(picture, asked, told):
     with pytest.raises(ConfigurationError, match=told):
         main(["--picture", picture, *asked])
+
+
+def test_a_marker_of_a_picture_that_is_not_there_is_told_before_the_model_is_read(picture, capsys):
+    with pytest.raises(BadSampleError, match=r"red\.png.* found <image:2>; expected at most 1"):
+        main(["--picture", picture, "--question", "Is <image:2> red?"])
+    assert not capsys.readouterr().out

@@ -248,9 +248,10 @@ def test_only_wanted_levels_and_tasks_are_asked_and_nothing_else_is_decoded(tmp_
         assert len(batch) == len(batch.pixels_ICHW) == 2
 
 
-def test_data_without_a_wanted_conversation_is_told(shards):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_data_without_a_wanted_conversation_is_told(shards, workers):
     with pytest.raises(BadShardError, match=r"no sample with a conversation that can be used; expected .* task caption"):
-        list(loader(shards, selection=Selection(tasks=("caption",))))
+        list(loader(shards, selection=Selection(tasks=("caption",)), workers=workers))
 
 
 def test_where_every_sample_is_bad_what_is_wrong_with_the_first_is_told_with_its_own_remedy(tmp_path):

@@ -25,19 +25,24 @@ def main(arguments: list[str]) -> None:
     Raises:
         ConfigurationError: no question, a file that is no picture, one that no picture can be drawn into, or a model or a
             tagger that cannot be built.
-        BadSampleError: a box in a question that is none.
+        BadSampleError: a box in a question that is none, or a marker of a picture that is not there.
     """
     options, others = parser().parse_known_args(arguments)
     _check(options.question, options.picture, options.draw)
     questions = [read_question(text, options.level) for text in options.question]
     tagger = tagger_of(options.tagger, others)
-    pictures = [(file, *look_at(file, tagger)) for file in options.picture]
+    pictures = []
+    for file in options.picture:
+        image, content = look_at(file, tagger)
+        samples = [Sample("picture", (image,), (asked,), regions, source=file.name) for asked, regions in questions]
+        for sample in samples:
+            sample.check()
+        pictures.append((file, image, content, samples))
     answerer = Answerer.open(others)
-    for file, image, content in pictures:
+    for file, image, content, samples in pictures:
         print(told(file, image, tagger))
         predictions = []
-        for text, (conversation, regions) in zip(options.question, questions, strict=True):
-            sample = Sample("picture", (image,), (conversation,), regions, source=file.name)
+        for text, sample in zip(options.question, samples, strict=True):
             predictions.append(answerer.answer(sample, [content]))
             print(f"{text} -> {said(predictions[-1], image)}", flush=True)
         if options.draw:
@@ -71,10 +76,12 @@ def _check(questions: Sequence[str], pictures: Sequence[Path], draw: Path | None
     """Refuse at once what would fail after the model was read.
 
     Raises:
-        ConfigurationError: no question, or a file that no picture can be drawn into.
+        ConfigurationError: no question, one without text, or a file that no picture can be drawn into.
     """
     if not questions:
         raise ConfigurationError("--question", "none", "at least one", 'add --question "Where is the dog?"')
+    if not all(text.strip() for text in questions):
+        raise ConfigurationError("--question", "no text", "a question", "write one, or leave it out")
     if draw is None:
         return
     if draw.suffix.lower() not in DRAWN_AS:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from triscope.data.asking import Asking
 from triscope.data.batch import Batch
 from triscope.data.collate import EncodedSample, OtherPictures, collate, row_groups
-from triscope.data.errors import BadSampleError, BadShardError, LostWorkerError
+from triscope.data.errors import BadSampleError, BadShardError, LostWorkerError, TriscopeError
 from triscope.data.prompts import EncodedRow, PromptWriter, conversations_of
 from triscope.data.sample import Image, Level, Sample
 from triscope.data.stream import Cursor, SampleStream, Step, Steps
@@ -251,7 +251,7 @@ class Loader:
         self.repeats = repeats
         self.skipped: list[SkippedError] = []
         self._deliveries: Any = DataLoader(
-            source,
+            _Telling(source),
             sampler=steps,
             batch_size=None,
             num_workers=workers,
@@ -273,7 +273,10 @@ class Loader:
         self.skipped = []
         while True:
             try:
-                for batch, skipped, after in self._started():
+                for delivery in self._started():
+                    if isinstance(delivery, TriscopeError):
+                        raise delivery
+                    batch, skipped, after = delivery
                     self.sampler.cursor = after
                     self._count(skipped)
                     yield batch
@@ -302,7 +305,7 @@ class Loader:
             self._deliveries._iterator._shutdown_workers()
             self._deliveries._iterator = None
 
-    def _started(self) -> Iterator[Delivery]:
+    def _started(self) -> Iterator[Delivery | TriscopeError]:
         """The deliveries that are left. Lost workers are noticed here, where a batch is waited for: PyTorch's handler of
         the signal, which would raise in the middle of a training step, is taken back."""
         handler = signal.getsignal(signal.SIGCHLD)
@@ -325,6 +328,19 @@ class Loader:
                 f"at most {self.bad_samples_allowed} in one pass",
                 "mend or leave out the samples named above, or raise bad_samples_allowed",
             )
+
+
+class _Telling(Dataset):
+    """A source whose refusals are handed over, not raised: PyTorch makes a stack trace of what is raised in another process."""
+
+    def __init__(self, source: BatchSource) -> None:
+        self.source = source
+
+    def __getitem__(self, step: Step) -> Delivery | TriscopeError:
+        try:
+            return self.source[step]
+        except TriscopeError as error:
+            return error
 
 
 def _as_it_is(delivery: Any) -> Any:
