@@ -134,13 +134,14 @@ class TriscopeCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Refuse what YAML reads as a word, parse, and look at a checkpoint before Lightning opens it."""
-        for argument in sys.argv[1:] if args is None else args:
+        arguments = sys.argv[1:] if args is None else args
+        for argument in arguments:
             if argument.rpartition("=")[2] == "None":  # where a path may be given, it would become a folder of this name
                 raise ConfigurationError("the command line", "None", "null, which is YAML's word for nothing", "write null")
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
-            if told := with_contents(error.message, args):
+            if told := with_contents(error.message, arguments):
                 super().parse_arguments(parser, told)
             raise
         path = self.config[self.config.subcommand].get("ckpt_path")
