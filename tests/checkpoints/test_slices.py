@@ -135,6 +135,11 @@ def test_a_path_where_nothing_is_says_where_it_looked(base, tmp_path):
     assert "last.ckpt" in message and SLICE_FILE in message
 
 
+def test_a_folder_of_something_else_is_not_named_among_what_was_expected(base, tmp_path):
+    message = refusal(tiny_model(base), tmp_path, "qformer")
+    assert f"found a folder with neither a slice nor a run; expected one of {tmp_path / SLICE_FILE}, " in message
+
+
 def test_nothing_but_tensors_is_unpickled(tmp_path):
     class Stranger:
         def __reduce__(self):

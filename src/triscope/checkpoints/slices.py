@@ -165,7 +165,7 @@ def _slice_file(path: Path) -> Path:
             return candidate
     raise ConfigurationError(
         f"checkpoint {path}",
-        "no such file, slice or run",
-        "one of " + ", ".join(str(candidate) for candidate in candidates),
+        "a folder with neither a slice nor a run" if path.is_dir() else "no such file, slice or run",
+        "one of " + ", ".join(str(candidate) for candidate in candidates[path.is_dir() :]),
         "train the stage first, or correct the path",
     )
