@@ -16,6 +16,8 @@ torch.set_num_threads(1)  # the suite runs one process a core
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Read when gcsfs is imported, by whichever test: the store of the tests speaks HTTP, not gRPC.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
 
 def shared(name: str) -> Path:

@@ -61,7 +61,6 @@ def test_a_remote_set_is_the_local_one(folder, server, tmp_path):
 @pytest.fixture(params=ADDRESSES)
 def store(request, folder, monkeypatch) -> Iterator[str]:
     """The address of the set in a store of each kind, which its own client reads over HTTP; one lies in this process."""
-    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # read when it is imported: over HTTP, not gRPC
     if client := {"s3": "s3fs", "gs": "gcsfs"}.get(request.param):
         pytest.importorskip(client, reason="comes with `pip install 'triscope[remote]'`")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
