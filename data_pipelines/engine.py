@@ -4,6 +4,7 @@ Both engines give the same results in the same order; nothing depends on which w
 """
 
 import itertools
+import logging
 import os
 import threading
 import time
@@ -15,7 +16,9 @@ from typing import Any, Literal, TypeVar
 
 from triscope.data.errors import ConfigurationError
 
+logger = logging.getLogger(__name__)
 CHUNK = 16  # items a process is given at a time
+TOLD_AFTER = 60.0  # seconds without a result of Ray
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -115,7 +118,9 @@ def _call(function: Callable[[Item], Result], item: Item) -> Result:
 
 
 def _result(ray: Any, reference: Any) -> Any:
-    """What a task gave; an error of it is raised as it would be without Ray."""
+    """What a task gave, however long it takes; an error of it is raised as it would be without Ray."""
+    while not ray.wait([reference], timeout=TOLD_AFTER)[0]:
+        logger.warning("Ray has given no result for %.3g s: `ray status` tells whether it has room for a task", TOLD_AFTER)
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:

@@ -1,10 +1,12 @@
 """Both engines give the results in the order of the items, and an error as the function raised it."""
 
 import os
+import time
 from functools import partial
 
 import pytest
 
+import data_pipelines.engine
 from data_pipelines.engine import in_order, in_order_on_ray
 from triscope.data.errors import BadSampleError
 
@@ -57,6 +59,12 @@ def test_the_work_is_done_elsewhere(engine):
 
 def other_process(_: int) -> int:
     return os.getpid()
+
+
+def test_it_is_told_where_ray_gives_no_result_for_long(local_ray, monkeypatch, caplog):
+    monkeypatch.setattr(data_pipelines.engine, "TOLD_AFTER", 0.2)
+    assert list(in_order_on_ray(time.sleep, [1.0], workers=2)) == [None]
+    assert "Ray has given no result for 0.2 s: `ray status` tells whether it has room for a task" in caplog.text
 
 
 def test_processes_can_be_started_afresh():

@@ -58,6 +58,7 @@ def lines(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("killed_times", "steps"), [(5, 25), (30, 120)], ids=["five_kills", "thirty_kills"])
 def test_kills_leave_losses_and_weights_as_they_were(tmp_path, killed_times, steps):
     base = prepare(tmp_path / "base")
