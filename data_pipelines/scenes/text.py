@@ -33,6 +33,7 @@ LISTED = (6, 16)  # least and most phrases of a list, those for nothing included
 TOLD_AGAIN = 2  # times at most that a list repeats a thing
 BY_NAME = 0.3  # of the things that are alone of their name: asked for by it
 MOST_TURNS = 8  # of a scene: asked of a picture, a question stands alone, right behind it
+IN_BOXES = 3  # of them at least, where there are so many: what is in a box, which takes longest to learn
 
 
 def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Sample]:
@@ -103,7 +104,8 @@ def _scene_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
     asked = ask(scene, rng, short) + ask(scene, rng, short)
     turns = _without_hints([*_lookups(scene, rng), *dict.fromkeys(conversation.turns[0] for conversation in asked)])
     rng.shuffle(turns)
-    turns = [caption.turns[0], *turns[: MOST_TURNS - 1]]
+    in_boxes = [turn for turn in turns if MARKER.search(turn.prompt)]
+    turns = list(dict.fromkeys([caption.turns[0], *in_boxes[:IN_BOXES], *turns]))[:MOST_TURNS]
     rng.shuffle(turns)
     first, *others = (_with_boxes(turn, scene.things) for turn in turns)
     return Turn(f"{prefix}{first.prompt}", first.answers), *others

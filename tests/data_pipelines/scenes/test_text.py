@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+import data_pipelines.scenes.text
 from data_pipelines.scenes.album_questions import compose_album
 from data_pipelines.scenes.compose import PICTURE_SIDE, compose, scene_generator
 from data_pipelines.scenes.questions import caption
@@ -132,6 +133,16 @@ def test_every_scene_is_asked_once_for_its_caption():
         if rng.random() >= ALBUM_SHARE:
             answers = [turn.answers[0] for turn in sample.conversations[0].turns]
             assert answers.count(caption(compose(rng, "train").things)) == 1
+
+
+def test_what_is_in_a_box_is_asked_about_first_of_all(monkeypatch):
+    def asked() -> float:
+        texts = [sample.conversations[0].turns for sample in text_samples(0, "train", 0, 200)]
+        return sum(bool(BOX.search(PHRASE.sub("", turn.prompt))) for turns in texts for turn in turns) / len(texts)
+
+    first = asked()
+    monkeypatch.setattr(data_pipelines.scenes.text, "IN_BOXES", 0)
+    assert first > 1.2 * asked()
 
 
 def test_yes_is_the_answer_as_often_as_no():
