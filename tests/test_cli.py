@@ -181,6 +181,12 @@ def test_a_folder_that_holds_a_run_is_not_written_over(base, run_folder):
     assert {file: file.stat().st_mtime_ns for file in run_folder.rglob("*") if file.is_file()} == before
 
 
+def test_a_folder_whose_run_stopped_before_its_first_checkpoint_is_told_to_be_removed(base, tmp_path):
+    (tmp_path / "config.yaml").touch()
+    message = refused(fit_arguments(base, str(base / "shards"), tmp_path))
+    assert "choose another --run.folder, or remove that one: it has no checkpoint to go on from" in message.lower()
+
+
 def test_data_of_the_wrong_level_ends_with_a_message_and_no_stack_trace(base, tmp_path):
     shards = write_tiny_shards(tmp_path / "shards", levels=[Level.REGION])
     image_stage = ("--model.class_path", "triscope.stages.ImageLevelStage", "--run.wandb", "disabled")

@@ -82,6 +82,11 @@ def test_a_key_that_belongs_to_no_class_is_told_with_the_nearest_of_the_command(
     assert message.startswith(f"{tmp_path}/mine.yaml, {key}: found") and message.endswith(f"Did you mean {meant}.")
 
 
+@pytest.mark.parametrize("key", ["data.shufle", "trainer.colour"])
+def test_a_key_that_is_like_others_of_its_section_alone_has_no_nearest(tmp_path, key):
+    assert told_of(tmp_path, text=nested(key, 3)).endswith("Correct it.")
+
+
 def test_a_file_of_one_section_alone_is_told_how_to_be_given(tmp_path):
     told = told_of(tmp_path, "-c", str(REPOSITORY / "conf" / "trainer" / "node_fsdp.yaml"))
     assert "node_fsdp.yaml, strategy" in told

@@ -155,12 +155,10 @@ class TriscopeCLI(LightningCLI):
         config.checkpoint.dirpath = str(folder / "checkpoints")
         config.weights_only = True  # a checkpoint is data: nothing in it is unpickled but tensors and plain values
         if self.subcommand == "fit" and not config.get("ckpt_path") and (folder / "config.yaml").exists():
-            raise ConfigurationError(
-                f"run.folder {folder}",
-                "a run (config.yaml)",
-                "an empty or new folder",
-                f"choose another --run.folder, or resume with --ckpt_path {folder}/checkpoints/last.ckpt",
-            )
+            last = folder / "checkpoints" / "last.ckpt"
+            on = f"resume with --ckpt_path {last}" if last.exists() else "remove that one: it has no checkpoint to go on from"
+            remedy = f"choose another --run.folder, or {on}"
+            raise ConfigurationError(f"run.folder {folder}", "a run (config.yaml)", "an empty or new folder", remedy)
 
     def after_instantiate_classes(self) -> None:
         """Tell the stage what it will be restored from: parts that are whole there need no warm start."""

@@ -134,9 +134,13 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
-    """The remedy for a name that is not known."""
-    near = get_close_matches(name, sorted(known), n=1)
+    """The remedy for a name that is not known; keys of one section are alike by its name, which does not make them near."""
+    near = [each for each in get_close_matches(name, sorted(known)) if get_close_matches(_key(name), [_key(each)])]
     return f"did you mean {near[0]}" if near else "correct it"
+
+
+def _key(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _arguments_of(kind: type, section: str | None = None) -> list[str]:
