@@ -52,6 +52,8 @@ def test_a_region_in_the_published_form_becomes_a_box_of_the_picture():
     assert conversation.turns[0].prompt == "Is <region:1> in <region:2>?" and conversation.level is Level.REGION
     assert [region.box.corners for region in regions] == [(0.1, 0.2, 0.3, 0.4)] * 2
     assert read_question("Where is the dog?", Level.IMAGE)[0].level is Level.IMAGE
+    with pytest.raises(BadSampleError, match="found <region>; expected <region:1>"):
+        read_question("What is <region>?", None)
     with pytest.raises(BadSampleError, match="whole regions"):
         read_question("What is <Region>?", None)
 

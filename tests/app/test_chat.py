@@ -99,6 +99,7 @@ def test_remembered_boxes_have_short_names_and_may_lie_in_another_picture(talk):
         ("/box 3:1,2,30,40", "expected one of 1 picture(s)"),
         ("What is 20,10,600,50?", "expected a box inside the picture"),
         ("What is #4?", "<region:4>"),
+        ("<image> What is this?", "expected <image:1>"),
         ("What is <Region><L1><L2></Region>?", "the mark <Region>"),
         ("/level picture", "found 'picture'; expected image, region or auto"),
         ("/turns all", "found 'all'; expected a number, 0 or more"),

@@ -1,9 +1,10 @@
-"""The level of a question goes by its words."""
+"""The level of a question goes by its words, and its marks have numbers."""
 
 import pytest
 
 from data_pipelines.wordings import WORDINGS
-from triscope.app.questions import guess_level
+from triscope.app.questions import check_marks, guess_level
+from triscope.data.errors import BadSampleError
 from triscope.data.sample import Level
 
 ABOUT_PLACES = (
@@ -51,3 +52,10 @@ def test_a_question_that_names_a_place_or_asks_for_one_is_of_the_region_level(qu
 )
 def test_words_of_places_in_a_question_about_the_whole_do_not_change_its_level(question):
     assert guess_level(question) is Level.IMAGE
+
+
+@pytest.mark.parametrize("mark", ["image", "region"])
+def test_a_mark_without_its_number_is_refused_with_one(mark):
+    check_marks(f"What is in <{mark}:1>, an <img> or an image?", "here")
+    with pytest.raises(BadSampleError, match=f"here: found <{mark}>; expected <{mark}:1>, <{mark}:2> and so on. Number it"):
+        check_marks(f"<{mark}> What is this?", "here")

@@ -8,7 +8,7 @@ from PIL import Image as Picture
 
 from triscope.app.answerer import Answerer
 from triscope.app.pictures import in_pixels, look_at, tagger_of, told
-from triscope.app.questions import UNKNOWN, guess_level
+from triscope.app.questions import UNKNOWN, check_marks, guess_level
 from triscope.arguments import Parser
 from triscope.data.errors import ConfigurationError
 from triscope.data.region_text import read_regions
@@ -98,9 +98,11 @@ def read_question(text: str, level: Level | None) -> tuple[Conversation, tuple[R
         level: of the question; it goes by the words if None.
 
     Raises:
-        BadSampleError: a box that is none.
+        BadSampleError: a box that is none, or a mark without its number.
     """
-    prompt, boxes = read_regions(text, f"--question {text!r}")
+    where = f"--question {text!r}"
+    check_marks(text, where)
+    prompt, boxes = read_regions(text, where)
     conversation = Conversation("question", level or guess_level(prompt), (Turn(prompt, (UNKNOWN,)),))
     return conversation, tuple(Region(0, box) for box in boxes)
 

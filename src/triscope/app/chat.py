@@ -9,7 +9,7 @@ from pathlib import Path
 
 from triscope.app.answerer import Answerer
 from triscope.app.pictures import in_pixels, look_at, tagger_of, told
-from triscope.app.questions import UNKNOWN, guess_level
+from triscope.app.questions import UNKNOWN, check_marks, guess_level
 from triscope.arguments import Parser
 from triscope.data.boxes import Box, BoxSpace
 from triscope.data.errors import ConfigurationError, TriscopeError
@@ -79,6 +79,7 @@ class Chat:
 
     def ask(self, text: str) -> None:
         """Ask, and say the answer while it is written."""
+        check_marks(text, "the question")
         prompt, regions = self._with_markers(text)
         level = self.level or guess_level(prompt)
         turns = (*self.earlier[len(self.earlier) - self.turns_shown :], Turn(prompt, (UNKNOWN,)))

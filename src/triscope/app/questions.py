@@ -2,6 +2,7 @@
 
 import re
 
+from triscope.data.errors import BadSampleError
 from triscope.data.sample import Level
 
 UNKNOWN = "unknown"  # a sample needs a reference; nobody reads this one
@@ -15,6 +16,24 @@ _ASKS_FOR_A_PLACE = re.compile(
 )
 _FINDS = re.compile(rf"{_SENTENCE}find\b", re.IGNORECASE)
 _SEVERAL_PICTURES = re.compile(r"<image:\d+>")  # what they share is found, and said, in words
+
+
+_WITHOUT_NUMBER = re.compile(r"<(image|region)>")
+
+
+def check_marks(question: str, where: str) -> None:
+    """Refuse a mark that other systems know, and that would be read as plain text here.
+
+    Args:
+        question: as it was typed.
+        where: it was typed, for the message.
+
+    Raises:
+        BadSampleError: a picture or a region is marked without its number.
+    """
+    if mark := _WITHOUT_NUMBER.search(question):
+        remedy = "number it" if mark[1] == "region" else "number it; a mark is needed only where there are several pictures"
+        raise BadSampleError(where, mark[0], f"<{mark[1]}:1>, <{mark[1]}:2> and so on", remedy)
 
 
 def guess_level(question: str) -> Level:
