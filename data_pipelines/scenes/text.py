@@ -34,8 +34,8 @@ TOLD_AGAIN = 2  # times at most that a list repeats a thing
 BY_NAME = 0.3  # of the things that are alone of their name: asked for by it
 MOST_TURNS = 8  # of a scene: asked of a picture, a question stands alone, right behind it
 ALONE = {  # how often a task is asked by a question alone: most often what is learned last
-    **{"caption": 3.0, "recognition": 2.0, "description": 1.0, "count": 1.5, "relation": 1.0, "color": 0.5, "yes_no": 0.3},
-    **{"pointing": 0.7, "pointing_attribute": 0.7, "pointing_relation": 0.7},
+    **{"caption": 3.0, "recognition": 2.0, "description": 1.0, "count": 3.0, "relation": 1.0, "color": 0.5, "yes_no": 0.3},
+    **{"pointing": 1.0, "pointing_attribute": 1.0, "pointing_relation": 1.0},
 }
 IN_BOXES = 3  # of them at least, where there are so many: what is in a box, which takes longest to learn
 
