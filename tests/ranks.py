@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.multiprocessing.spawn import start_processes
 
-HANGS_AFTER = 250  # seconds; a loaded machine is slow, and a test may start ranks twice
+HANGS_AFTER = 400  # seconds; a loaded machine is slow, and a test may start ranks twice
 
 
 def on_ranks(world_size: int, folder: Path, work: Callable[[int], Any]) -> list:

@@ -54,8 +54,10 @@ def test_words_of_places_in_a_question_about_the_whole_do_not_change_its_level(q
     assert guess_level(question) is Level.IMAGE
 
 
-@pytest.mark.parametrize("mark", ["image", "region"])
-def test_a_mark_without_its_number_is_refused_with_one(mark):
+@pytest.mark.parametrize(
+    ("mark", "remedy"), [("image", "Leave it out where there is one picture, else number it"), ("region", "Number it")]
+)
+def test_a_mark_without_its_number_is_refused_with_one(mark, remedy):
     check_marks(f"What is in <{mark}:1>, an <img> or an image?", "here")
-    with pytest.raises(BadSampleError, match=f"here: found <{mark}>; expected <{mark}:1>, <{mark}:2> and so on. Number it"):
+    with pytest.raises(BadSampleError, match=f"here: found <{mark}>; expected <{mark}:1>, <{mark}:2> and so on. {remedy}"):
         check_marks(f"<{mark}> What is this?", "here")

@@ -32,7 +32,7 @@ def check_marks(question: str, where: str) -> None:
         BadSampleError: a picture or a region is marked without its number.
     """
     if mark := _WITHOUT_NUMBER.search(question):
-        remedy = "number it" if mark[1] == "region" else "number it; a mark is needed only where there are several pictures"
+        remedy = "number it" if mark[1] == "region" else "leave it out where there is one picture, else number it"
         raise BadSampleError(where, mark[0], f"<{mark[1]}:1>, <{mark[1]}:2> and so on", remedy)
 
 
