@@ -213,8 +213,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="another seed, other scenes (default: %(default)s)")
     forms = command.add_mutually_exclusive_group()
     forms.add_argument("--images", choices=("one", "several"), default="one", help="of a sample (default: %(default)s)")
-    as_text = "the scenes as text, to pretrain a small language model: each with a dialogue (default) or with one question"
-    forms.add_argument("--text", nargs="?", choices=("dialogue", "question"), const="dialogue", help=as_text)
+    as_text = "scenes as text, to pretrain a small language model: each with a dialogue (default) or with lone questions"
+    forms.add_argument("--text", nargs="?", choices=("dialogue", "questions"), const="dialogue", help=as_text)
     missing = "share of the names in a picture that are missing among its tags (default: %(default)s)"
     command.add_argument("--missing_tags", type=_share, default=0.1, metavar="SHARE", help=missing)
     wrong = "wrong tags added for each name in a picture, on average; at most 1 (default: %(default)s)"

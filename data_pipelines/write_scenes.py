@@ -21,7 +21,7 @@ from triscope.data.shard_writer import ShardWriter
 ATTRIBUTION_FILE = "ATTRIBUTION"
 CHUNK = 32  # scenes a process is given at a time
 
-Form = Literal["picture", "album", "dialogue", "question"]
+Form = Literal["picture", "album", "dialogue", "questions"]
 Made = tuple[list[tuple[Sample, list[bytes]]], float]  # samples with their pictures, and the seconds that a core took
 
 
@@ -127,6 +127,6 @@ def _make(form: Form, faults: tuple[float, float], seed: int, split: str, count:
             samples = list(scene_samples(*several, *faults))
         case "album":
             samples = list(album_samples(*several, *faults))
-        case "dialogue" | "question":
+        case "dialogue" | "questions":
             samples = [(sample, []) for sample in text_samples(*several, dialogues=form == "dialogue")]
     return samples, time.process_time() - began

@@ -272,9 +272,9 @@ def test_a_shared_prefix_is_read_once(folder):
     model.language.layers()[0].register_forward_pre_hook(lambda layer, inputs: read.append(inputs[0].shape))
     batch = batch_of(model, asked_twice())
     model(batch)
-    prefix = model.shared_prefix(batch)
-    behind = int(batch.valid_BT.sum()) + len(batch) * (model.bridges["aggregator"].tokens - 1 - prefix.length)
-    assert read == [(1, 4 * prefix.length + behind, model.language.width)]  # two pictures, two levels
+    (length,) = set(model.shared_prefix(batch).length_U.tolist())
+    behind = int(batch.valid_BT.sum()) + len(batch) * (model.bridges["aggregator"].tokens - 1 - length)
+    assert read == [(1, 4 * length + behind, model.language.width)]  # two pictures, two levels
 
 
 def test_rows_that_begin_with_different_text_share_nothing(folder):

@@ -3,7 +3,8 @@
 A scene is told as the tokens of a picture will be, one phrase a token (`triscope.data.phrases`): as **boards**, each cell of
 which names the thing that covers it, sometimes with a mistake, or as a **list** of things in any order, some more than once.
 Then it is asked about as pictures are, and in short what else can be looked up: in a dialogue, from which most is learned a
-token; or by one question alone, as a picture will be. Albums are told picture by picture, each where it would stand.
+token; or by questions that do not know of each other, as a picture will be. Albums are told picture by picture, each where it
+would stand.
 """
 
 import random
@@ -33,8 +34,9 @@ LISTED = (6, 16)  # least and most phrases of a list, those for nothing included
 TOLD_AGAIN = 2  # times at most that a list repeats a thing
 BY_NAME = 0.3  # of the things that are alone of their name: asked for by it
 MOST_TURNS = 8  # of a scene: asked of a picture, a question stands alone, right behind it
-ALONE = {  # how often a task is asked by a question alone: most often what is learned last
-    **{"caption": 3.0, "recognition": 2.0, "description": 1.0, "count": 3.0, "relation": 1.0, "color": 0.5, "yes_no": 0.3},
+QUESTIONS = 12  # tasks that a scene is asked in, each question alone: a caption, and
+ALONE = {  # how often a task is asked by the others: most often what is learned last
+    **{"recognition": 3.0, "description": 1.5, "count": 3.0, "relation": 1.0, "color": 0.5, "yes_no": 0.3},
     **{"pointing": 1.0, "pointing_attribute": 1.0, "pointing_relation": 1.0},
 }
 IN_BOXES = 3  # of them at least, where there are so many: what is in a box, which takes longest to learn
@@ -47,21 +49,21 @@ def text_samples(seed: int, split: str, start: int, count: int, dialogues: bool 
         seed, split: as for `scene_samples`.
         start: index of the first scene.
         count: how many.
-        dialogues: ask much about each scene; or one question.
+        dialogues: ask about each scene in one conversation; or in several of one question each. Albums are asked one question.
 
     Yields:
-        A sample without pictures: one conversation `scene_text`, whose first prompt begins with the scene as text.
+        A sample without pictures: conversations `scene_text`, whose first prompts begin with the scene as text.
 
     Raises:
         ConfigurationError: no such split.
     """
     for index in range(start, start + count):
         rng = scene_generator(seed, f"{split}/text", index)
-        turns = _album_turns(rng, split) if rng.random() < ALBUM_SHARE else _scene_turns(rng, split, dialogues)
+        asked = _ask_album(rng, split) if rng.random() < ALBUM_SHARE else _ask_scene(rng, split, dialogues)
         yield Sample(
             key=f"{split}-{seed}-{index:07d}-text",
             images=(),
-            conversations=(Conversation("scene_text", Level.IMAGE, turns),),
+            conversations=tuple(Conversation("scene_text", Level.IMAGE, turns) for turns in asked),
             source=f"{SOURCE}_text",
         )
 
@@ -100,20 +102,22 @@ def listing(scene: Scene, rng: random.Random) -> str:
     return "".join(phrases)
 
 
-def _scene_turns(rng: random.Random, split: str, dialogues: bool) -> tuple[Turn, ...]:
-    """What is asked about a scene; the scene is told before the first question."""
+def _ask_scene(rng: random.Random, split: str, dialogues: bool) -> list[tuple[Turn, ...]]:
+    """What is asked about a scene, in conversations that each tell it before their first question."""
     scene = compose(rng, split)
     prefix = told(scene, rng.choice(SCENE_BOARDS), rng) + _tag_sentence(scene, rng)
-    asked = _dialogue(scene, rng) if dialogues else [_question(scene, rng)]
-    first, *others = (_with_boxes(turn, scene.things) for turn in asked)
-    return Turn(f"{prefix}{first.prompt}", first.answers), *others
+    conversations = [_dialogue(scene, rng)] if dialogues else [[turn] for turn in _questions(scene, rng)]
+    asked = []
+    for turns in conversations:
+        first, *others = (_with_boxes(turn, scene.things) for turn in turns)
+        asked.append((Turn(f"{prefix}{first.prompt}", first.answers), *others))
+    return asked
 
 
-def _question(scene: Scene, rng: random.Random) -> Turn:
-    """One question of any task that can be asked."""
-    while True:
-        if asked := ask(scene, rng, rng.choices(tuple(ALONE), tuple(ALONE.values()))):
-            return asked[0].turns[0]
+def _questions(scene: Scene, rng: random.Random) -> list[Turn]:
+    """Different questions, one for a caption first."""
+    tasks = ["caption", *rng.choices(tuple(ALONE), tuple(ALONE.values()), k=QUESTIONS - 1)]
+    return list(dict.fromkeys(conversation.turns[0] for task in tasks for conversation in ask(scene, rng, [task])))
 
 
 def _dialogue(scene: Scene, rng: random.Random) -> list[Turn]:
@@ -165,14 +169,14 @@ def _without_hints(turns: list[Turn]) -> list[Turn]:
     return kept[::-1]
 
 
-def _album_turns(rng: random.Random, split: str) -> tuple[Turn, ...]:
+def _ask_album(rng: random.Random, split: str) -> list[tuple[Turn, ...]]:
     """One question about an album, whose pictures are told where they stand in the question."""
     album, sides = compose_album(rng, split), rng.choice(ALBUM_BOARDS)
     asked = rng.choice(album.questions).conversation.turns[0]
     turn = _with_boxes(asked, [thing for panel in album.panels for thing in panel.things])
     prompt = turn.prompt.replace(" <image", "<image")  # a picture's tokens stand without blanks
     prompt = MARKER.sub(lambda marker: told(album.panels[int(marker[2]) - 1], sides, rng), prompt)
-    return (Turn(prompt, turn.answers),)
+    return [(Turn(prompt, turn.answers),)]
 
 
 def _misread(scene: Scene, thing: Thing, rng: random.Random) -> Thing:

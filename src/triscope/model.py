@@ -158,7 +158,7 @@ class VisualLanguageModel(nn.Module):
         kind_B = batch.pair_image_N * len(LEVELS) + batch.level_B
         kinds, prefix_B = kind_B.unique(return_inverse=True)
         row_U = prefix_B.new_zeros(len(kinds)).scatter_(0, prefix_B, torch.arange(len(batch), device=prefix_B.device))
-        return SharedPrefix(place + tokens, row_U, prefix_B)
+        return SharedPrefix(torch.full_like(row_U, place + tokens), row_U, prefix_B)
 
     def keep_only(self, bridges: Sequence[str], levels: Sequence[str], region_parts: Sequence[str] = ()) -> None:
         """Reduce the model to what a stage uses: its bridges, the adapters of its levels, and of the region encoder

@@ -43,12 +43,20 @@ def rows(model: LanguageModel) -> dict[str, Tensor]:
     return {"embeddings_BTD": embeddings_BTD, "valid_BT": valid_BT, "labels_BT": labels_BT, "level_B": LEVELS}
 
 
-def shared() -> SharedPrefix:
+def shared(*lengths: int) -> SharedPrefix:
     """Each prefix is read in another row than the first that has it."""
-    return SharedPrefix(SHARED, torch.tensor([3, 0, 4]), PREFIXES)
+    return SharedPrefix(torch.tensor(lengths or [SHARED] * 3), torch.tensor([3, 0, 4]), PREFIXES)
 
 
-@pytest.mark.parametrize("prefix", [None, shared()], ids=["nothing shared", "shared"])
+DIFFERENT = SHARED, 0, SHARED - 1
+PREFIXED = {"nothing shared": None, "shared": shared(), "more and less shared": shared(*DIFFERENT)}
+
+
+@pytest.fixture(params=PREFIXED.values(), ids=PREFIXED.keys())
+def prefix(request: pytest.FixtureRequest) -> SharedPrefix | None:
+    return request.param
+
+
 def test_in_bfloat16_the_predictions_are_those_of_float32_to_its_three_digits(folder, prefix):
     model = language(folder)
     given = rows(model)
@@ -59,7 +67,6 @@ def test_in_bfloat16_the_predictions_are_those_of_float32_to_its_three_digits(fo
     assert 0 < error < 0.03 * exact.logits_MV.abs().max()
 
 
-@pytest.mark.parametrize("prefix", [None, shared()], ids=["nothing shared", "shared"])
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_leaving_padding_out_changes_neither_predictions_nor_gradients(folder, prefix, checkpointing, attention):
@@ -72,9 +79,9 @@ def test_leaving_padding_out_changes_neither_predictions_nor_gradients(folder, p
         predictions.logits_MV.logsumexp(-1).sum().backward()
         gradient_BTD = given["embeddings_BTD"].grad
         if prefix is not None:  # what is shared has one gradient, for all rows
-            of_each_U = torch.zeros(len(prefix.row_U), *gradient_BTD[0, :SHARED].shape)
-            of_each_U.index_add_(0, PREFIXES, gradient_BTD[:, :SHARED])
-            gradient_BTD[:, :SHARED] = of_each_U[PREFIXES]
+            for number, length in enumerate(prefix.length_U.tolist()):
+                rows_with_it = PREFIXES.eq(number)
+                gradient_BTD[rows_with_it, :length] = gradient_BTD[rows_with_it, :length].sum(0)
         trained = {name: tensor.grad for name, tensor in model.named_parameters() if tensor.grad is not None}
         found.append((*predictions, gradient_BTD, trained))
     compact, padded = found
@@ -100,6 +107,8 @@ def test_the_model_reads_each_token_once_and_no_padding(folder):
     given = rows(language(folder))
     tensors = given["embeddings_BTD"], given["valid_BT"], given["level_B"]
     assert len(without_padding(*tensors, None).embeddings_ED) == sum(LENGTHS)
+    uneven = without_padding(*tensors, shared(*DIFFERENT))
+    assert len(uneven.embeddings_ED) == sum(LENGTHS) - 2 * sum(DIFFERENT) + 3 * SHARED  # places for the longest of each
     compact = without_padding(*tensors, shared())
     assert len(compact.embeddings_ED) == sum(LENGTHS) - 2 * SHARED == sum(compact.lengths)
     for row, length in enumerate(LENGTHS):

@@ -26,7 +26,7 @@ def test_the_number_of_processes_changes_no_byte_of_the_scenes(tmp_path: Path) -
     assert "OpenMoji" in (tmp_path / "1" / ATTRIBUTION_FILE).read_text()
 
 
-@pytest.mark.parametrize(("text", "most_turns"), [(["--text"], MOST_TURNS), (["--text", "question"], 1)])
+@pytest.mark.parametrize(("text", "most_turns"), [(["--text"], MOST_TURNS), (["--text", "questions"], 1)])
 def test_the_command_writes_text_without_pictures(tmp_path: Path, text: list[str], most_turns: int) -> None:
     arguments = ["scenes", "--out", str(tmp_path / "out"), "--split", "train", "--count", "5", *text, "--workers", "1"]
     assert main(arguments) == 0

@@ -62,7 +62,7 @@ class StepShape:
         regions: G, shown as tokens.
         pixels_dtype: of the images as they are sent.
         prefixes: U, of which rows share one each; 0 where they share none.
-        prefix_tokens: of each.
+        prefix_tokens: of the longest.
     """
 
     rows: tuple[RowShape, ...]
@@ -87,7 +87,7 @@ class StepShape:
             regions=len(batch.region_row_G),
             pixels_dtype=batch.pixels_ICHW.dtype,
             prefixes=len(prefix.row_U) if prefix else 0,
-            prefix_tokens=prefix.length if prefix else 0,
+            prefix_tokens=int(prefix.length_U.max()) if prefix else 0,
         )
 
     @classmethod

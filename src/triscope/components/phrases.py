@@ -16,7 +16,7 @@ def fold_phrases(ids_BT: Tensor, embeddings_BTD: Tensor, begin: int, end: int, s
         Embeddings (B, T, D), and True where a token is kept (B, T).
     """
     is_first_BT = ids_BT == begin
-    is_inside_BT = is_first_BT.cumsum(1) > (ids_BT == end).cumsum(1)
+    is_inside_BT = inside_phrases(ids_BT, begin, end)
     is_word_BT = is_inside_BT & ~is_first_BT & (ids_BT != separator)
     first_BT = torch.where(is_first_BT, torch.arange(ids_BT.shape[1], device=ids_BT.device), 0).cummax(1).values
 
@@ -25,3 +25,8 @@ def fold_phrases(ids_BT: Tensor, embeddings_BTD: Tensor, begin: int, end: int, s
     place = row_W, first_BT[row_W, column_W]
     folded_BTD = folded_BTD.index_put(place, embeddings_BTD[row_W, column_W], accumulate=True)
     return folded_BTD, is_first_BT | ~(is_inside_BT | (ids_BT == end))
+
+
+def inside_phrases(ids_BT: Tensor, begin: int, end: int) -> Tensor:
+    """True from the first token of a phrase up to, but not at, its last (B, T)."""
+    return (ids_BT == begin).cumsum(1) > (ids_BT == end).cumsum(1)

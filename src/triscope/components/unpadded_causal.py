@@ -8,9 +8,9 @@ each row is put together with its beginning, side by side with rows of about its
 shared, so that layers may be recomputed, and processes that hold parts of one model meet. The model is that of Hugging Face;
 only its attention is told of the rows.
 
-Local letters: U distinct beginnings; P tokens of a beginning, 0 if nothing is shared; O tokens behind the beginnings, of all
-rows; E tokens of all, those of the beginnings first; G rows of a group, and R tokens behind the beginning of its longest; C
-pieces, which are beginnings and what stands behind them; h heads; d width of a head.
+Local letters: U distinct beginnings; P tokens of the longest, and places of each, 0 if nothing is shared; O tokens behind the
+beginnings, of all rows; E tokens of all, those of the beginnings first; G rows of a group, and R tokens behind the beginning of
+its longest; C pieces, which are beginnings and what stands behind them; h heads; d width of a head.
 """
 
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ class SharedPrefix(NamedTuple):
     """The same first tokens in several rows of a level, without a label or padding among them.
 
     Args:
-        length: tokens that are shared.
+        length_U: tokens of each distinct prefix.
         row_U: for each distinct prefix, a row that begins with it.
         prefix_B: for each row, its prefix.
     """
 
-    length: int
+    length_U: Tensor
     row_U: Tensor
     prefix_B: Tensor
 
@@ -48,10 +48,12 @@ class Group(NamedTuple):
     Args:
         prefix_G: of each row, where P is not 0.
         place_GR: of the tokens behind it, among all; anything where a row has no more.
+        is_begun_GP: where its prefix has a token; None if all prefixes are as long.
     """
 
     prefix_G: Tensor
     place_GR: Tensor
+    is_begun_GP: Tensor | None = None
 
 
 class RowsBehindPrefixes(NamedTuple):
@@ -112,14 +114,16 @@ def without_padding(embeddings_BTD: Tensor, valid_BT: Tensor, level_B: Tensor, p
     """
     device, width = embeddings_BTD.device, embeddings_BTD.shape[-1]
     order_B = level_B.argsort(stable=True)  # rows of a level side by side
-    length = 0 if prefix is None else prefix.length
+    column_T = torch.arange(valid_BT.shape[1], device=device)
+    lengths_U = [] if prefix is None else prefix.length_U.tolist()
+    length = max(lengths_U, default=0)
     row_U = order_B[:0] if prefix is None else prefix.row_U[level_B[prefix.row_U].argsort(stable=True)]
-    is_own_BT = valid_BT.clone()
-    is_own_BT[:, :length] = False
+    length_B = torch.zeros_like(order_B) if prefix is None else prefix.length_U[prefix.prefix_B]
+    is_own_BT = valid_BT & (column_T >= length_B[:, None])
     in_order_O, column_O = is_own_BT[order_B].nonzero(as_tuple=True)
     row_O = order_B[in_order_O]
 
-    begun_U = torch.arange(length, device=device).repeat(len(row_U))
+    begun_U = column_T[:length].repeat(len(row_U))
     embeddings_ED = torch.cat([embeddings_BTD[row_U, :length].reshape(-1, width), embeddings_BTD[row_O, column_O]])
     position_E = torch.cat([begun_U, (valid_BT.cumsum(1) - 1)[row_O, column_O]])
 
@@ -129,22 +133,25 @@ def without_padding(embeddings_BTD: Tensor, valid_BT: Tensor, level_B: Tensor, p
     if prefix is not None:
         number_U = torch.zeros_like(row_U)  # of each prefix, as they stand here
         number_U[prefix.prefix_B[row_U]] = torch.arange(len(row_U), device=device)
-        place_BT[:, :length] = number_U[prefix.prefix_B, None] * length + torch.arange(length, device=device)
+        begun_BP = number_U[prefix.prefix_B, None] * length + column_T[:length]
+        place_BT[:, :length] = torch.where(is_own_BT[:, :length], place_BT[:, :length], begun_BP)
         prefix_B = number_U[prefix.prefix_B][order_B]
 
     lengths = is_own_BT.sum(1)[order_B].tolist()
-    groups, place_O = _grouped(lengths, prefix_B, first=len(begun_U))
+    is_begun_BP = column_T[:length] < length_B[order_B, None] if len(set(lengths_U)) > 1 else None
+    groups, place_O = _grouped(lengths, prefix_B, is_begun_BP, first=len(begun_U))
     level_C = torch.cat([level_B[row_U], level_B[order_B]])
     rows = RowsBehindPrefixes(length, len(row_U), groups, place_O)
     return Unpadded(embeddings_ED, position_E, place_BT, rows, level_C, [*[length] * len(row_U), *lengths])
 
 
-def _grouped(lengths: Sequence[int], prefix_B: Tensor, first: int) -> tuple[list[Group], Tensor]:
+def _grouped(lengths: Sequence[int], prefix_B: Tensor, is_begun_BP: Tensor | None, first: int) -> tuple[list[Group], Tensor]:
     """Groups of rows, and where each token then stands among all their places (`RowsBehindPrefixes.place_O`).
 
     Args:
         lengths: tokens of each row behind its prefix; they stand one behind the other.
         prefix_B: of each row.
+        is_begun_BP: where that has a token; None if it has one everywhere.
         first: the place of the first token.
     """
     length_B = torch.tensor(lengths, device=prefix_B.device)
@@ -158,7 +165,8 @@ def _grouped(lengths: Sequence[int], prefix_B: Tensor, first: int) -> tuple[list
         is_own_GR = column_R < length_B[row_G, None]
         token_GR = (start_B[row_G, None] + column_R) * is_own_GR
         place_O[token_GR[is_own_GR]] = places + is_own_GR.flatten().nonzero()[:, 0]
-        groups.append(Group(prefix_B[row_G], first + token_GR))
+        is_begun_GP = is_begun_BP[row_G] if is_begun_BP is not None else None
+        groups.append(Group(prefix_B[row_G], first + token_GR, is_begun_GP))
         places += is_own_GR.numel()
     return groups, place_O
 
@@ -212,14 +220,22 @@ def _attend(
         if begun:
             key_GRhd = torch.cat([key_UPhd[group.prefix_G], key_GRhd], dim=1)
             value_GRhd = torch.cat([value_UPhd[group.prefix_G], value_GRhd], dim=1)
-            own = query_GRhd.shape[1]
-            is_read = torch.ones(own, rows.prefix_length + own, dtype=torch.bool, device=query.device).tril(rows.prefix_length)
+            is_read = _is_read(group, rows.prefix_length)
         read.append(attention(query_GRhd, key_GRhd, value_GRhd, is_read).flatten(0, 1))
     read_Ohd = torch.cat(read)[rows.place_O]
     if not begun:
         return read_Ohd[None], None
     read_UPhd = attention(query_UPhd, key_UPhd, value_UPhd, None)
     return torch.cat([read_UPhd.flatten(0, 1), read_Ohd])[None], None
+
+
+def _is_read(group: Group, prefix_length: int) -> Tensor:
+    """Which tokens of its prefix and of itself each token of a row reads: (R, P + R), or with G and a 1 before them."""
+    own = group.place_GR.shape[1]
+    is_read = torch.ones(own, prefix_length + own, dtype=torch.bool, device=group.place_GR.device).tril(prefix_length)
+    if group.is_begun_GP is None:
+        return is_read
+    return is_read & nn.functional.pad(group.is_begun_GP, (0, own), value=True)[:, None, None]
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, is_read: Tensor | None, dropout: float, scale: float) -> Tensor:

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from triscope.components.phrases import fold_phrases
+from triscope.components.phrases import fold_phrases, inside_phrases
+from triscope.components.unpadded_causal import SharedPrefix
+from triscope.data.batch import Batch
 from triscope.data.errors import ConfigurationError
 from triscope.data.phrases import PHRASE_BEGIN, PHRASE_END, SEPARATOR
 from triscope.data.sample import Level
@@ -33,10 +35,29 @@ class PhraseReader(VisualLanguageModel):
         """Embeddings with phrases folded."""
         folded_BTD, is_kept_BT = fold_phrases(ids_BT, self.language.embed(ids_BT), *self._marks)
         if self.training:
-            is_phrase_BT1 = (ids_BT == self._marks[0])[..., None]
+            place = (ids_BT == self._marks[0]).nonzero(as_tuple=True)
             scale = self._noise * self.language.model.get_input_embeddings().weight.detach().std()
-            folded_BTD = folded_BTD + scale * torch.randn_like(folded_BTD) * is_phrase_BT1
+            folded_BTD = folded_BTD.index_put(place, scale * torch.randn_like(folded_BTD[place]), accumulate=True)
         return folded_BTD, kept_BT & is_kept_BT
+
+    def shared_prefix(self, batch: Batch) -> SharedPrefix | None:
+        """How the questions about one text begin alike, if `share_prefix`; None where no text has two."""
+        texts = [row.key.rpartition(":")[0] for row in batch.rows]
+        readable = self.language.unpadded and not self.language.seq2seq
+        if not (self.share_prefix and readable) or len(set(texts)) == len(texts):
+            return None
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        ids_BT = batch.ids_BT
+        prefix_B = ids_BT.new_tensor([numbers[text] for text in texts])
+        row_U = ids_BT.new_tensor([texts.index(text) for text in numbers])
+        alike_B = ((ids_BT == ids_BT[row_U[prefix_B]]) & batch.valid_BT & ~batch.supervised_BT).cumprod(1).sum(1)
+        alike_U = torch.full_like(row_U, ids_BT.shape[1]).scatter_reduce(0, prefix_B, alike_B, "amin")
+        alike_U *= prefix_B.bincount() > 1  # what is not shared only makes room for the others' length
+
+        begin, end, _ = self._marks
+        is_whole_UT = ~inside_phrases(ids_BT[row_U], begin, end)  # a word, or the end of a phrase, which is one token with it
+        is_shared_UT = torch.arange(ids_BT.shape[1], device=ids_BT.device) < alike_U[:, None]
+        return SharedPrefix((is_whole_UT & is_shared_UT).sum(1), row_U, prefix_B)
 
 
 class LanguageStage(Stage):

@@ -17,6 +17,7 @@ from data_pipelines.scenes.text import (
     MISREAD,
     MOST_TURNS,
     QFORMER,
+    QUESTIONS,
     board,
     listing,
     phrase,
@@ -136,13 +137,28 @@ def test_every_scene_is_asked_once_for_its_caption():
             assert answers.count(caption(compose(rng, "train").things)) == 1
 
 
-def test_of_questions_alone_a_quarter_or_more_ask_for_a_caption_and_others_for_words_numbers_and_boxes():
-    turns = [turn for sample in text_samples(0, "train", 0, 400, dialogues=False) for turn in sample.conversations[0].turns]
-    assert len(turns) == 400
-    assert 90 < sum(turn.prompt.endswith(WORDINGS["caption"]) for turn in turns) < 150
+def test_questions_alone_ask_of_each_scene_one_caption_and_words_numbers_and_boxes():
+    samples = list(text_samples(0, "train", 0, 200, dialogues=False))
+    scenes = [sample for sample in samples if len(sample.conversations) > 1]
+    assert len(scenes) > 0.95 * (1 - ALBUM_SHARE) * len(samples)
+    turns = []
+    for sample in scenes:
+        asked = [turn for (turn,) in (conversation.turns for conversation in sample.conversations)]
+        assert sum(turn.prompt.endswith(WORDINGS["caption"]) for turn in asked) == 1
+        assert len(set(asked)) == len(asked)
+        turns += asked
     answers = [turn.answers[0] for turn in turns]
-    assert sum(bool(BOX.fullmatch(answer)) for answer in answers) > 40
-    assert sum(answer.isdigit() for answer in answers) > 20 < sum(bool(BOX.search(PHRASE.sub("", turn.prompt))) for turn in turns)
+    assert len(turns) > QUESTIONS / 2 * len(scenes)
+    assert sum(bool(BOX.fullmatch(answer)) for answer in answers) > len(scenes)
+    assert sum(answer.isdigit() for answer in answers) > len(scenes) / 2
+    assert sum(bool(BOX.search(PHRASE.sub("", turn.prompt))) for turn in turns) > len(scenes)
+
+
+def test_questions_alone_are_told_the_same_text():
+    for sample in text_samples(0, "train", 0, 50, dialogues=False):
+        prompts = [conversation.turns[0].prompt for conversation in sample.conversations]
+        ends = [prompt.rfind(PHRASE_END) for prompt in prompts]
+        assert len({prompt[:end] for prompt, end in zip(prompts, ends, strict=True)}) == 1
 
 
 def test_what_is_in_a_box_is_asked_about_first_of_all(monkeypatch):
