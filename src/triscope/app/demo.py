@@ -67,7 +67,7 @@ HALF = Effort(
     test_scenes=50,
     tagged_scenes=120,
     naming_steps=110,
-    steps=(30, 45, 25),
+    steps=(20, 45, 40),
     samples_per_batch=16,
 )
 WHOLE = replace(HALF.times(2), validation_scenes=32, test_scenes=100, naming_steps=840)
