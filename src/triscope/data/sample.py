@@ -228,7 +228,8 @@ class Sample:
                 yield BadSampleError(f"{place}.prompt", "no text", "a question", "leave the turn out")
             if not turn.answers or not all(answer.strip() for answer in turn.answers):
                 yield BadSampleError(f"{place}.answers", f"{list(turn.answers)}", "answers with text", "leave the turn out")
-            texts = (("prompt", turn.prompt), ("content", turn.content), *(("answers", answer) for answer in turn.answers))
+            texts = [("prompt", turn.prompt), ("content", turn.content)]
+            texts += [("answers", text) for text in turn.answers] + [("candidates", text) for text in turn.candidates]
             for name, text in texts:
                 try:
                     check_no_marks(text, f"{place}.{name}")

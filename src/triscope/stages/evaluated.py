@@ -108,7 +108,8 @@ class EvaluatedModule(lightning.LightningModule):
         """Score the answers of all ranks, and log the mean loss of all tokens."""
         # By key, as some ranks repeat a row to have as many.
         losses = mean_losses(dict(gathered(list(self.validation_losses.items()))).values())
-        self.log_dict({f"validation/{name}": loss for name, loss in losses.items()}, rank_zero_only=True)
+        for name, loss in losses.items():
+            self.log(f"validation/{name}", loss, prog_bar=name == "loss", rank_zero_only=True)
         self._gather()
         for name, by_control in self.predictions.items():
             prefix = f"validation/{name}/" if len(self.predictions) > 1 else "validation/"
