@@ -19,6 +19,7 @@ import pytest
 from tests.data.test_loader import keys, loader
 from tests.data.tiny import jpeg, numbered_shards, sample
 from triscope.data.errors import BadSampleError, BadShardError, LostWorkerError
+from triscope.data.loader import Flag
 from triscope.data.sample import Image
 from triscope.data.shard_writer import ShardWriter
 from triscope.data.shards import ShardSet
@@ -133,6 +134,28 @@ def test_a_worker_that_is_killed_costs_no_batch_and_is_counted(shards):
     assert keys(read) == EVERY_KEY
     (error,) = whole.skipped
     assert isinstance(error, LostWorkerError) and "a worker: found its death" in str(error)
+
+
+def look_at(flag: Flag) -> None:
+    """Again and again, as an idle worker does now and then."""
+    while not flag.is_set():
+        pass
+
+
+@pytest.mark.timeout(60, method="thread")  # a lock that nobody gives back is deaf to signals
+def test_a_worker_that_is_killed_while_it_looks_whether_to_end_blocks_nobody(shards):
+    processes = loader(shards, workers=1)._deliveries.multiprocessing_context
+    for _ in range(10):
+        flag = processes.Event()
+        killed, other = (processes.Process(target=look_at, args=(flag,), daemon=True) for _ in range(2))
+        killed.start(), other.start()
+        time.sleep(0.05)
+        killed.kill()
+        killed.join()
+        assert not flag.is_set()
+        flag.set()
+        other.join(timeout=10)
+        assert other.exitcode == 0
 
 
 def test_workers_that_are_killed_again_and_again_stop_the_pass_with_the_list(shards):

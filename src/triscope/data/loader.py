@@ -5,10 +5,14 @@ and the loader counts what was handed out. So batches are the same for any numbe
 consuming.
 """
 
+import ctypes
 import itertools
+import multiprocessing
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
@@ -259,6 +263,7 @@ class Loader:
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_use_one_thread,
+            multiprocessing_context=_processes_with_flags() if workers else None,
         )
 
     def __len__(self) -> int:
@@ -328,6 +333,32 @@ class Loader:
                 f"at most {self.bad_samples_allowed} in one pass",
                 "mend or leave out the samples named above, or raise bad_samples_allowed",
             )
+
+
+class Flag:
+    """An event for processes, as far as a DataLoader needs it, without a lock.
+
+    A worker looks at the event while it is idle. One that is killed just then takes the lock of multiprocessing's own event with
+    it, and PyTorch, which asks it whether workers are to end, waits for ever.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._is_set = context.RawValue(ctypes.c_bool, False)
+
+    def set(self) -> None:
+        """For all processes."""
+        self._is_set.value = True
+
+    def is_set(self) -> bool:
+        """Whether one has."""
+        return self._is_set.value
+
+
+def _processes_with_flags() -> Any:
+    """Processes as this machine starts them, with flags for events."""
+    context: Any = copy(multiprocessing.get_context())
+    context.Event = partial(Flag, context)
+    return context
 
 
 class _Telling(Dataset):
